@@ -220,6 +220,7 @@ fn decide(clinical: &Clinical, headers: &HeaderMap, body: &[u8], origin: String)
     let holder = Holder::Person { account: account.number, client: wish.client.id.clone(), patient };
     let kept = NewCode {
         hash: code.hash,
+        session: browser.session,
         redirect: wish.redirect.clone(),
         challenge: *wish.challenge.as_bytes(),
         key: wish.key,
@@ -232,7 +233,9 @@ fn decide(clinical: &Clinical, headers: &HeaderMap, body: &[u8], origin: String)
     match clinical.records().keep_code(NewLeave { holder, scopes, made: now, until }, kept, note).map_err(told)? {
         Given::Kept => {}
         Given::Before => return Err(denied("the app was opened with this launch before")),
-        Given::Ended => return Err(Problem::Told("The app, or your account, has just been removed.".to_owned())),
+        Given::Ended => {
+            return Err(Problem::Told("You are no longer signed in, or the app has just been removed.".to_owned()));
+        }
     }
     let issuer = clinical.settings().public_url.as_str();
     let parameters = [("code", code.text.as_str()), ("state", wish.state.as_str()), ("iss", issuer)];

@@ -85,7 +85,7 @@ impl Asking {
         // FHIR R4 section 3.1.1.5.2: as _summary=count.
         let found = if wanted.count == 0 {
             let total = questions.ask(limit, |limit| records.history_total(&sight, &of, wanted.since, limit))?;
-            total.map_err(too_late)?.map(|counted| (Found { resources: Vec::new(), next: None }, counted))
+            total.map_err(too_late)?.map(|counted| (Found::default(), counted))
         } else {
             let found = questions.ask(limit, |limit| records.history(&sight, &of, wanted.since, &page, limit))?;
             found.map_err(too_late)?.map(|found| (found, Counted::default()))

@@ -157,7 +157,7 @@ impl Asking {
             None
         };
         let mut found = if plan.summary() {
-            Found { resources: Vec::new(), next: None }
+            Found::default()
         } else {
             questions.ask(limit, |limit| records.search(&sight, &plan, &page, limit))?.map_err(too_late)?
         };
@@ -170,14 +170,13 @@ impl Asking {
             0 | 1 => "more comes with this one resource than is given: search by itself for what refers to it",
             _ => "more comes with this page than is given: lower _count",
         };
+        let given = found.resources.iter().chain(included.iter().flatten()).filter_map(|stored| stored.patient);
+        let mut patients: Vec<_> = given.chain(self.about(&sight, &plan, !found.resources.is_empty())?).collect();
+        patients.extend(counted.iter().flat_map(|counted| &counted.patients));
+        patients.extend(found.behind);
+        self.noted(note.searching(query).about(kind, None, None, patients))?;
         let mut included = included.ok_or_else(|| Issue::new(Code::TooMuch, many()))?;
         self.complete(&sight, &mut included)?;
-        let given = found.resources.iter().chain(&included).filter_map(|stored| stored.patient);
-        let mut patients: Vec<_> = given.chain(self.about(&sight, &plan, !found.resources.is_empty())?).collect();
-        if plan.summary() {
-            patients.extend(counted.iter().flat_map(|counted| &counted.patients));
-        }
-        self.noted(note.searching(query).about(kind, None, None, patients))?;
         let total = counted.map(|counted| counted.total);
         let next = found.next.as_ref().map(|next| records.seal(next, &binding));
         let page = bundle::Searched { plan: &plan, found: &found, included: &included, total, next: next.as_deref() };

@@ -97,7 +97,7 @@ impl Asking {
         let (mut found, total) = if wanted.count == 0 {
             let total =
                 questions.ask(limit, |limit| records.everything_total(&listed, row, kinds, wanted.since, limit))?;
-            (Found { resources: Vec::new(), next: None }, total.map_err(too_late)?.total)
+            (Found::default(), total.map_err(too_late)?.total)
         } else {
             let ask = |limit| records.everything(&listed, row, kinds, wanted.since, &page, limit);
             (questions.ask(limit, ask)?.map_err(too_late)?, None)

@@ -162,6 +162,8 @@ pub struct Done {
     pub(super) row: Row,
     /// The row of the patient whose it is.
     pub(super) patient: Option<Row>,
+    /// That of the patient whose it was, where that is another.
+    pub(super) was: Option<Row>,
 }
 
 impl Done {

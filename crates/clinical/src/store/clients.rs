@@ -21,6 +21,8 @@ const TICKET: &str = "websocket";
 pub(crate) struct NewCode {
     /// SHA-256 of it.
     pub(crate) hash: [u8; 32],
+    /// The session in which it is asked for.
+    pub(crate) session: [u8; 32],
     /// Where it was sent.
     pub(crate) redirect: String,
     /// What its owner will prove (RFC 7636).
@@ -173,7 +175,11 @@ impl Records {
         let clock = self.clock.clone();
         self.database().write("keep a code", move |sql| {
             let at = Millis(clock.unix_millis());
-            if !stands(sql, &leave.holder)? {
+            let session = "SELECT s.account FROM login s WHERE s.hash = ?1 AND s.until > ?2";
+            let account =
+                first(sql, "login", session, values![code.session, at.0 / 1_000], |row| row.number("account"))?;
+            let is_theirs = matches!(leave.holder, Holder::Person { account: own, .. } if account == Some(own));
+            if !is_theirs || !stands(sql, &leave.holder)? {
                 return Ok(Given::Ended);
             }
             if let Some(launch) = &code.launch

@@ -165,7 +165,7 @@ fn one(
 fn found(filling: Filling, number: impl FnOnce(&Stored) -> i64) -> Found {
     let last = filling.resources.last().filter(|_| filling.more);
     let next = last.map(|last| Cursor { order: Order::Number(number(last)), row: last.row });
-    Found { resources: filling.resources, next }
+    Found { resources: filling.resources, next, behind: filling.behind }
 }
 
 /// Asks for all versions of these kinds.

@@ -1,7 +1,7 @@
 //! What has to be known before something of a device is kept.
 
 use super::names::{self, Bound};
-use super::{OF_ONE, Records, Statement};
+use super::{Records, Statement};
 use crate::access::Sight;
 use crate::kind::{Id, Kind, Millis, Row, Version};
 use crate::validate::{self, SEPARATOR, ident_of, idents_of};
@@ -10,6 +10,7 @@ use medlock_trust::DeviceName;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::ops::Range;
+use std::time::Duration;
 
 /// A Device, and whose it was when.
 #[derive(Debug)]
@@ -234,7 +235,7 @@ impl Records {
             " AND NOT EXISTS (SELECT 1 FROM past n WHERE n.rid = v.rid AND n.version > v.version AND n.updated <= ",
         );
         question.value(at.0).text(")");
-        self.database().read_brief("ask whether somebody had a Patient ID", OF_ONE, |sql| {
+        self.database().read_within("ask whether somebody had a Patient ID", LONG, |sql| {
             let mut found = false;
             sql.each("resource", question.sql(), question.values(), &mut |row| {
                 let tail = row.blob("body")?;
@@ -246,6 +247,8 @@ impl Records {
     }
 }
 
+/// How long that may take: who asks for images waits a minute for the answer.
+const LONG: Duration = Duration::from_secs(45);
 /// Patients with their former versions.
 const FORMER: &str = "resource r JOIN past v ON v.rid = r.rid";
 

@@ -15,6 +15,8 @@ pub(super) struct Filling {
     pub(super) resources: Vec<Stored>,
     /// Whether there are others behind it.
     pub(super) more: bool,
+    /// Whose the first of those is.
+    pub(super) behind: Option<Row>,
     count: usize,
     bytes: usize,
 }
@@ -22,13 +24,15 @@ pub(super) struct Filling {
 impl Filling {
     /// A page of so many resources at most.
     pub(super) fn new(count: u16) -> Self {
-        Self { resources: Vec::new(), more: false, count: count.into(), bytes: 0 }
+        Self { resources: Vec::new(), more: false, behind: None, count: count.into(), bytes: 0 }
     }
 
     /// Takes one more; or else there are others behind the page.
     pub(super) fn take(&mut self, stored: Stored) -> bool {
         self.more = self.resources.len() >= self.count || self.bytes >= BYTES;
-        if !self.more {
+        if self.more {
+            self.behind = stored.patient;
+        } else {
             self.bytes = self.bytes.saturating_add(stored.body.len());
             self.resources.push(stored);
         }

@@ -143,6 +143,7 @@ impl Records {
         let clock = self.clock.clone();
         self.database().write_first("remove passkeys", move |sql| {
             sql.execute("DELETE FROM login WHERE account = ?1", values![account])?;
+            sql.execute("DELETE FROM setup_code WHERE account = ?1", values![account])?;
             end(sql, Grants::Account(account), clock.now().unix())?;
             sql.execute("DELETE FROM passkey WHERE account = ?1", values![account])
         })

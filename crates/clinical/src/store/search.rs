@@ -17,12 +17,14 @@ pub(super) const COUNTED: i64 = 10_000;
 const OF_WHOM: usize = 1_000;
 
 /// A page of what was found.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Found {
     /// The resources, in order.
     pub resources: Vec<Stored>,
     /// Where the next page begins, if there is one.
     pub next: Option<Cursor>,
+    /// Whose the first there is: that there is one is told with this page.
+    pub(crate) behind: Option<Row>,
 }
 
 /// What was counted.
@@ -58,7 +60,7 @@ impl Records {
                 }
                 Ok(taken)
             })?;
-            Ok(Found { resources: filling.resources, next: last.filter(|_| filling.more) })
+            Ok(Found { resources: filling.resources, next: last.filter(|_| filling.more), behind: filling.behind })
         })
     }
 

@@ -23,7 +23,8 @@ use crate::validate::{PatientOf, Prepared};
 use crate::{moment, validate};
 use medlock_store::{Error, Fault, Sql, first, values};
 use medlock_trust::DeviceName;
-use std::collections::{BTreeMap, HashMap};
+use std::cell::OnceCell;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
@@ -323,7 +324,7 @@ impl Running<'_> {
     }
 
     /// Looks for all that a resource refers to, that was `before`; whose it will be by that.
-    fn patient(&mut self, to: &Prepared, before: Option<(&Stored, &[String])>) -> Result<Option<Row>, Stopped> {
+    fn patient(&mut self, to: &Prepared, before: Option<&Named<'_>>) -> Result<Option<Row>, Stopped> {
         for needed in to.references() {
             let made =
                 self.known.contains_key(&(needed.kind, needed.id))
@@ -343,10 +344,10 @@ impl Running<'_> {
 
     /// What a resource refers to here is there, and the caller may read it. What is not there and what may not be read are
     /// told the same. What a resource names already, it may name still, also what is gone: who corrects it need not see all that it names.
-    fn look_for(&mut self, needed: &validate::Needed, before: Option<(&Stored, &[String])>) -> Result<(), Stopped> {
+    fn look_for(&mut self, needed: &validate::Needed, before: Option<&Named<'_>>) -> Result<(), Stopped> {
         const COLUMNS: &str = "r.rid, r.patient";
         let mut found = self.row_of(Statement::seen(COLUMNS, &self.work.sights.references, needed.kind), needed)?;
-        if found.is_none() && before.is_some_and(|(before, bases)| refers(before, bases, needed)) {
+        if found.is_none() && before.is_some_and(|before| before.has(needed)) {
             let sight = Sight::of_what_was_named(needed.kind);
             found = self.row_of(Statement::kept(COLUMNS, &sight, needed.kind), needed)?;
             self.former.push((needed.kind, needed.id));
@@ -396,6 +397,7 @@ impl Running<'_> {
                 updated: before.updated,
                 row: before.row,
                 patient: before.patient,
+                was: None,
                 body: if *whole { read::whole(self.sql, kind, &id)?.body } else { Vec::new() },
             }),
             // It is gone already, or never was.
@@ -407,6 +409,7 @@ impl Running<'_> {
                 updated: before.as_ref().map_or(self.at, |before| before.updated),
                 row: before.as_ref().map_or(Row(0), |before| before.row),
                 patient: before.and_then(|before| before.patient),
+                was: None,
                 body: Vec::new(),
             }),
         }
@@ -457,7 +460,7 @@ impl Running<'_> {
 
     fn update(&mut self, id: Id, to: &Prepared, before: &Stored, bases: &[String]) -> Result<Done, Stopped> {
         let (kind, row) = (to.kind(), before.row);
-        let named = self.patient(to, Some((before, bases)))?;
+        let named = self.patient(to, Some(&Named::by(before, bases)))?;
         let patient = if to.patient() == PatientOf::Itself { Some(row) } else { named };
         let version = self.keep_former(before)?;
         let update = "UPDATE resource SET gone = 0, version = ?2, patient = ?3, statement = ?4, at = ?5, until = ?6, updated = ?7, \
@@ -488,7 +491,8 @@ impl Running<'_> {
         for former in std::mem::take(&mut self.former) {
             self.known.remove(&former);
         }
-        self.finish(How::Updated, (kind, id), (row, patient), version, to.tail())
+        let done = self.finish(How::Updated, (kind, id), (row, patient), version, to.tail())?;
+        Ok(Done { was: before.patient.filter(|was| Some(*was) != patient), ..done })
     }
 
     /// What a device measures is whose the device is.
@@ -549,7 +553,7 @@ impl Running<'_> {
             How::Deleted => Vec::new(),
             _ => validate::body(kind, &id, version.number(), &moment::written(self.at), tail),
         };
-        Ok(Done { how, kind, id, version, updated: self.at, body, row, patient })
+        Ok(Done { how, kind, id, version, updated: self.at, body, row, patient, was: None })
     }
 
     /// Each row as it is now is one that the caller may make, or may change.
@@ -609,13 +613,29 @@ fn forbidden(sight: &Sight, kind: Kind) -> Stopped {
     refused(Issue::new(Code::Forbidden, text))
 }
 
-/// Whether a resource refers to this, in a reference and not in some text of it.
-fn refers(before: &Stored, bases: &[String], needed: &validate::Needed) -> bool {
-    let references = validate::references_of(before.kind, &before.body, bases);
-    references.iter().any(|one| (one.kind, one.id) == (needed.kind, needed.id))
+/// What a resource refers to, in references and not in some text of it: read once, when that is asked.
+struct Named<'b> {
+    before: &'b Stored,
+    bases: &'b [String],
+    all: OnceCell<HashSet<(Kind, Id)>>,
+}
+
+impl<'b> Named<'b> {
+    fn by(before: &'b Stored, bases: &'b [String]) -> Self {
+        Self { before, bases, all: OnceCell::new() }
+    }
+
+    fn has(&self, needed: &validate::Needed) -> bool {
+        let all = self.all.get_or_init(|| {
+            let all = validate::references_of(self.before.kind, &self.before.body, self.bases);
+            all.into_iter().map(|one| (one.kind, one.id)).collect()
+        });
+        all.contains(&(needed.kind, needed.id))
+    }
 }
 
 fn noted(note: &Note, done: &Done) -> Note {
     let there = done.row != Row(0);
-    note.about(done.kind, there.then_some(done.row), there.then_some(done.version), done.patient.into_iter().collect())
+    let patients = done.patient.into_iter().chain(done.was).collect();
+    note.about(done.kind, there.then_some(done.row), there.then_some(done.version), patients)
 }

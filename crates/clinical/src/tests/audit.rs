@@ -98,7 +98,7 @@ fn entries_of(house: &House, patient: &str) -> i64 {
     counted.expect("counted").expect("a number")
 }
 
-/// Shows REQ-AUDIT-36, REQ-AUDIT-37: who counts, or asks by a condition, is told something of those whom they name, whatever is found or
+/// Shows REQ-AUDIT-36, REQ-AUDIT-37, REQ-AUDIT-39: who counts, or asks by a condition, is told something of those whom they name, whatever is found or
 /// refused; and of those whose it is that was counted.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_counted_or_probed_is_told_to_whom_it_is_about() {
@@ -111,8 +111,16 @@ async fn what_is_counted_or_probed_is_told_to_whom_it_is_about() {
         let of_bert = glucose(&bert, &his, "2024-02-01").to_string();
         let hers = |rest: &str| format!("Observation?patient={anna}&{rest}");
         let read = ["_summary=count", "_count=0", "value-quantity=gt9999&_summary=count", "date=lt1999"].map(hers);
-        let counted =
-            ["Observation?date=2024-01-01&_count=0".to_owned(), format!("Observation/{id}/_history?_count=0")];
+        // One of hers is behind the page, or counted: what is on it is nobody's.
+        let mut nobodys = glucose(&anna, "x", "2023-01-01");
+        nobodys.as_object_mut().expect("an object").retain(|name, _| name != "subject" && name != "device");
+        all.create(&nobodys).await.made();
+        let counted = [
+            "Observation?date=2024-01-01&_count=0".to_owned(),
+            format!("Observation/{id}/_history?_count=0"),
+            "Observation?date=lt2024-01-02&_count=1&_sort=date".to_owned(),
+            "Observation?date=lt2024-01-02&_count=1&_sort=date&_total=accurate".to_owned(),
+        ];
         let kept = [
             ("PUT", hers("date=2024-01-01"), [("if-match", "W/\"999\"".to_owned())], StatusCode::PRECONDITION_FAILED),
             ("PUT", hers("date=1999"), [("if-match", "W/\"999\"".to_owned())], StatusCode::PRECONDITION_FAILED),
@@ -152,5 +160,11 @@ async fn what_is_counted_or_probed_is_told_to_whom_it_is_about() {
             assert_eq!(told.status, *status, "{method} {path}: {told:?}");
             until_told(&format!("{method} {path}"), before).await;
         }
+        // What is taken out of her record, she is told of too.
+        let (before, mut moved) = (now(), all.get(&format!("Observation/{id}")).await.body);
+        moved["subject"]["reference"] = format!("Patient/{bert}").into();
+        moved["device"]["reference"] = format!("Device/{his}").into();
+        assert_eq!(all.put(&format!("Observation/{id}"), &moved).await.status, StatusCode::OK);
+        assert!(entries_of(&house, &anna) > before.0 && entries_of(&house, &bert) > before.1);
     }
 }

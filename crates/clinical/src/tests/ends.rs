@@ -51,9 +51,11 @@ fn spent(house: &House, text: &str) -> Spent {
     Spent { number: sha256(text.as_bytes()), until: now(house) + 60, chain: None }
 }
 
-fn code(house: &House, text: &str) -> NewCode {
+/// A code that is asked for in the session of this account.
+fn code(house: &House, account: &Account, text: &str) -> NewCode {
     NewCode {
         hash: sha256(text.as_bytes()),
+        session: sha256(account.name.as_bytes()),
         redirect: String::new(),
         challenge: [0; 32],
         key: None,
@@ -74,10 +76,21 @@ fn agreeing(account: &Account) -> Note {
 }
 
 /// Anna, with an account of this name.
+/// A patient with an account, who is signed in.
 async fn anna(house: &House, gateway: &Device<'_>, name: &str) -> Account {
     let id = Id::read(&gateway.create(&patient("Anna")).await.made()).expect("an id");
     let made = house.clinical.records().add_account((name, name), (Kind::PATIENT, id), now(house));
-    made.expect("kept").expect("she is there")
+    let account = made.expect("kept").expect("she is there");
+    sign_in(house, &account, name);
+    account
+}
+
+fn sign_in(house: &House, account: &Account, session: &str) {
+    let (records, made) = (house.clinical.records(), now(house));
+    records.keep_setup_code(account.number, sha256(b"setup"), made + 60).expect("kept");
+    let signed_in = SignedIn { session: sha256(session.as_bytes()), made, until: made + 600 };
+    let way = ("app", String::new());
+    assert!(records.sign_in_by_code(account.clone(), sha256(b"setup"), signed_in, way).expect("asked"));
 }
 
 /// What the administrator asks.
@@ -155,7 +168,7 @@ async fn what_one_holder_has_is_bounded() {
         }
         let grant = |client: &str, number: usize| {
             let leave = leave(&house, person(client, &anna));
-            records.keep_code(leave, code(&house, &format!("{client}{number}")), agreeing(&anna)).expect("asked")
+            records.keep_code(leave, code(&house, &anna, &format!("{client}{number}")), agreeing(&anna)).expect("asked")
         };
         assert_eq!(grant("other", 0), Given::Kept);
         for number in 0..103 {
@@ -246,7 +259,7 @@ async fn nothing_is_granted_behind_an_end() {
             records.add_client(app(client, SCOPES), now(&house)).expect("added");
         }
         let keep = |who: &Account, text: &str| {
-            records.keep_code(leave(&house, person("app", who)), code(&house, text), agreeing(who)).expect("asked")
+            records.keep_code(leave(&house, person("app", who)), code(&house, who, text), agreeing(who)).expect("asked")
         };
         let redeem = |text: &str| {
             let tokens = (token(&house, text), Some(refresh(&house, &format!("{text} refresh"))));
@@ -375,7 +388,7 @@ async fn a_write_whose_grant_has_ended_is_refused_by_the_writer() {
         let anna = anna(&house, &gateway, "anna").await;
         records.add_client(app("app", SCOPES), now(&house)).expect("added");
         let holder = Holder::Person { account: anna.number, client: "app".to_owned(), patient: Some(anna.row) };
-        let kept = records.keep_code(leave(&house, holder), code(&house, "a"), agreeing(&anna));
+        let kept = records.keep_code(leave(&house, holder), code(&house, &anna, "a"), agreeing(&anna));
         assert_eq!(kept.expect("asked"), Given::Kept);
         let tokens = Some((token(&house, "a"), None));
         assert_eq!(records.redeem(sha256(b"a"), tokens).expect("asked"), Given::Kept);
@@ -456,6 +469,27 @@ async fn a_setup_code_is_not_voided_by_wrong_ones() {
     }
 }
 
+/// Shows REQ-SMART-233: what is agreed to in a session that has ended meanwhile, as with a lost phone, or in another's, is not granted.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_agreement_does_not_come_behind_the_end_of_its_session() {
+    for house in House::both() {
+        let records = house.clinical.records();
+        let gateway = house.device("gw", Role::Gateway).with("system/*.crs").await;
+        let (anna, berta) = (anna(&house, &gateway, "anna").await, anna(&house, &gateway, "berta").await);
+        records.add_client(app("app", SCOPES), now(&house)).expect("added");
+        let agree = |who: &Account, code: NewCode| {
+            records.keep_code(leave(&house, person("app", who)), code, agreeing(who)).expect("asked")
+        };
+        assert_eq!(agree(&anna, code(&house, &anna, "a")), Given::Kept);
+        assert_eq!(agree(&anna, code(&house, &berta, "b")), Given::Ended, "in another's session");
+        records.remove_passkeys(anna.number).expect("removed");
+        assert_eq!(agree(&anna, code(&house, &anna, "c")), Given::Ended, "behind the end");
+        assert_eq!(agree(&berta, code(&house, &berta, "d")), Given::Kept);
+        house.site.clock.advance(600);
+        assert_eq!(agree(&berta, code(&house, &berta, "e")), Given::Ended, "it is late");
+    }
+}
+
 /// Shows REQ-SMART-218: a passkey that is made in a session which has ended meanwhile is none.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_passkey_does_not_come_behind_the_end_of_its_session() {
@@ -464,12 +498,7 @@ async fn a_passkey_does_not_come_behind_the_end_of_its_session() {
         let gateway = house.device("gw", Role::Gateway).with("system/*.crs").await;
         let anna = anna(&house, &gateway, "anna").await;
         let (made, session) = (now(&house), sha256(b"session"));
-        let begin = || {
-            records.keep_setup_code(anna.number, sha256(b"code"), made + 60).expect("kept");
-            let signed_in = SignedIn { session, made, until: made + 600 };
-            let way = ("app", String::new());
-            assert!(records.sign_in_by_code(anna.clone(), sha256(b"code"), signed_in, way).expect("asked"));
-        };
+        let begin = || sign_in(&house, &anna, "session");
         let keep = |text: &str| {
             let passkey = Passkey { id: text.as_bytes().to_vec(), key: vec![1], counter: 0 };
             let question = (sha256(text.as_bytes()), made + 60);
