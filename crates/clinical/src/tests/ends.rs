@@ -1,7 +1,7 @@
 //! What ends what was granted: how much it looks at, and what comes behind it.
 
 use super::fixture::{Answer, Device, House, device, nobody, patient};
-use super::{app, everything};
+use super::{app, everything, hold_writer};
 use crate::access::{Binding, Holder, Shown, Verb};
 use crate::audit::Note;
 use crate::auth::passkey::Passkey;
@@ -14,12 +14,11 @@ use crate::validate::{Asked, prepare};
 use axum::body::Body;
 use http::{HeaderMap, Request, StatusCode};
 use medlock_node::provider::sha256;
-use medlock_store::{Sql, all, values};
+use medlock_store::{all, values};
 use medlock_trust::{DeviceName, Role};
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::sync::mpsc;
 use std::time::{Duration, Instant};
 use tokio::task::spawn_blocking;
 use tokio::time::sleep;
@@ -226,12 +225,7 @@ async fn an_end_that_waited_is_dated_when_it_is_done() {
         let leave = NewLeave { until, ..leave(&house, holder) };
         let given = records.keep_token_once((leave, token(&house, "a")), spent(&house, "a"));
         assert_eq!(given.expect("asked"), Given::Kept);
-        let (release, held) = mpsc::channel::<()>();
-        let clinical = Arc::clone(&house.clinical);
-        let holding = spawn_blocking(move || {
-            let hold = move |_: &mut dyn Sql| Ok(held.recv().ok());
-            clinical.records().database().write("hold the writer", hold)
-        });
+        let (release, holding) = hold_writer(&house);
         sleep(Duration::from_millis(200)).await;
         let clinical = Arc::clone(&house.clinical);
         let ending = spawn_blocking(move || clinical.records().remove_client("app"));
@@ -350,12 +344,7 @@ async fn a_token_that_is_asked_for_in_the_moment_of_a_bind_is_none_for_what_was(
         gateway.create(&device("cgm", &hers)).await.made();
         let other = gateway.create(&json!({ "resourceType": "Device" })).await.made();
         let mut cgm = house.device("cgm", Role::Sensor);
-        let (release, held) = mpsc::channel::<()>();
-        let clinical = Arc::clone(&house.clinical);
-        let holding = spawn_blocking(move || {
-            let hold = move |_: &mut dyn Sql| Ok(held.recv().ok());
-            clinical.records().database().write("hold the writer", hold)
-        });
+        let (release, holding) = hold_writer(&house);
         sleep(Duration::from_millis(100)).await;
         let letting = async {
             // Both wait for the writer by then, mostly in this order; in the other one the bind ends what was given.

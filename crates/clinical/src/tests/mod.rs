@@ -19,8 +19,11 @@ use crate::auth::{Client, Proof, Scopes};
 use crate::store::{Given, NewLeave, NewToken};
 use fixture::{Answer, Device, House};
 use medlock_node::provider::{WebAlgorithm, sha256};
+use medlock_store::{Error, Sql};
 use medlock_trust::Role;
 use serde_json::Value;
+use std::sync::{Arc, mpsc};
+use tokio::task::{JoinHandle, spawn_blocking};
 
 impl Device<'_> {
     pub(crate) async fn put(&self, path: &str, resource: &Value) -> Answer {
@@ -60,4 +63,12 @@ pub(crate) async fn everything(house: &House) -> Device<'_> {
     assert_eq!(house.clinical.records().keep_token(leave, kept, &peer.chain).expect("asked"), Given::Kept);
     device.token = Some(token.to_owned());
     device
+}
+
+/// Holds the writer, so that what is asked for waits behind it, until it is told to let go.
+fn hold_writer(house: &House) -> (mpsc::Sender<()>, JoinHandle<Result<Option<()>, Error>>) {
+    let (release, held) = mpsc::channel();
+    let clinical = Arc::clone(&house.clinical);
+    let hold = move |_: &mut dyn Sql| Ok(held.recv().ok());
+    (release, spawn_blocking(move || clinical.records().database().write("hold the writer", hold)))
 }

@@ -1,8 +1,8 @@
 //! What takes long takes turns, and what ends something waits for nobody.
 
 use super::consent::staff;
-use super::everything;
 use super::fixture::{Answer, Device, House, device, glucose, nobody, patient};
+use super::{everything, hold_writer};
 use crate::rest::Place as Turn;
 use axum::body::Body;
 use http::{Request, StatusCode};
@@ -11,7 +11,6 @@ use medlock_trust::Role;
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc;
 use std::time::Duration;
 use tokio::task::spawn_blocking;
 use tokio::time::sleep;
@@ -125,12 +124,7 @@ async fn a_condition_has_its_turn_until_the_change_is_made() {
     let house = House::new();
     let all = everything(&house).await;
     let Filled { anna, hers, .. } = fill(&house, &all).await;
-    let (release, held) = mpsc::channel::<()>();
-    let clinical = Arc::clone(&house.clinical);
-    let holding = spawn_blocking(move || {
-        let hold = move |_: &mut dyn Sql| Ok(held.recv().ok());
-        clinical.records().database().write("hold the writer", hold)
-    });
+    let (release, holding) = hold_writer(&house);
     let again = glucose(&anna, &hers, "2024-01-02");
     let asked = async {
         create_if(&all, &again, &long(&anna)).await.made();
@@ -176,12 +170,7 @@ async fn what_ends_something_waits_for_few() {
         consent["status"] = "inactive".into();
         let path = format!("Consent/{}", consent["id"].as_str().expect("an id"));
         let run = Arc::<AtomicUsize>::default();
-        let (release, held) = mpsc::channel::<()>();
-        let clinical = Arc::clone(&house.clinical);
-        let holding = spawn_blocking(move || {
-            let hold = move |_: &mut dyn Sql| Ok(held.recv().ok());
-            clinical.records().database().write("hold the writer", hold)
-        });
+        let (release, holding) = hold_writer(&house);
         sleep(SOON).await;
         let others: Vec<_> = (0..MANY)
             .map(|_| {
