@@ -20,9 +20,9 @@ mod transaction;
 mod websocket;
 
 pub(crate) use export::READS;
-#[cfg(test)]
-pub(crate) use places::Place;
 pub(crate) use places::Places;
+#[cfg(test)]
+pub(crate) use places::{Aim, Place};
 
 use crate::intake::{self, STUDIES};
 use crate::{Clinical, auth};

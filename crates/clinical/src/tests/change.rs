@@ -3,6 +3,7 @@
 use super::everything;
 use super::fixture::{Answer, House, device, glucose, patient};
 use crate::kind::{Id, Millis};
+use crate::rest::Aim;
 use http::StatusCode;
 use medlock_trust::Role;
 use serde_json::{Value, json};
@@ -202,7 +203,7 @@ async fn histories_and_searches_of_the_audit_take_turns() {
     let sensor = house.device("a", Role::Sensor).with("system/*.rs").await;
     let wide = ["_history", "Patient/_history", "AuditEvent"];
     {
-        let take = |client: &str| house.clinical.places().take(client.to_owned());
+        let take = |client: &str| house.clinical.places().take(Aim::Look, client.to_owned());
         let turns = [take("a"), take("a"), take("b")];
         assert!(turns.iter().all(Option::is_some));
         for path in wide {
