@@ -55,20 +55,16 @@ pub(super) fn lose_all(sql: &mut dyn Sql, row: Row, since: Millis, version: Vers
 
 /// All is noted up to this change of a Patient, the newest, if it was up to the one before.
 pub(super) fn goes_on(sql: &mut dyn Sql, change: i64) -> Result<(), Fault> {
-    let question = "SELECT COALESCE(max(seq), 0) AS seq FROM change WHERE kind = ?1 AND seq < ?2";
-    let kind = i64::from(Kind::PATIENT.number());
-    let before = first(sql, "change", question, values![kind, change], |row| row.number("seq"))?;
-    if noted(sql)? == before.unwrap_or(0) { keep_noted(sql, change) } else { Ok(()) }
+    const GOES_ON: &str = "INSERT INTO ident_noted (id, seq) SELECT 1, CAST(?2 AS BIGINT) \
+        WHERE COALESCE((SELECT seq FROM ident_noted), 0) = \
+        (SELECT COALESCE(max(c.seq), 0) FROM change c WHERE c.kind = ?1 AND c.seq < ?2) \
+        ON CONFLICT (id) DO UPDATE SET seq = excluded.seq";
+    sql.execute(GOES_ON, values![i64::from(Kind::PATIENT.number()), change]).map(drop)
 }
 
 /// Up to which change all is noted.
 fn noted(sql: &mut dyn Sql) -> Result<i64, Fault> {
     Ok(first(sql, "ident_noted", "SELECT seq FROM ident_noted", &[], |row| row.number("seq"))?.unwrap_or(0))
-}
-
-fn keep_noted(sql: &mut dyn Sql, change: i64) -> Result<(), Fault> {
-    let upsert = "INSERT INTO ident_noted (id, seq) VALUES (1, ?1) ON CONFLICT (id) DO UPDATE SET seq = excluded.seq";
-    sql.execute(upsert, values![change]).map(drop)
 }
 
 /// A change of a Patient.
@@ -119,7 +115,9 @@ impl Records {
                 last = Some(change.seq);
             }
             let Some(last) = last else { return Ok(false) };
-            keep_noted(sql, last)?;
+            let upsert =
+                "INSERT INTO ident_noted (id, seq) VALUES (1, ?1) ON CONFLICT (id) DO UPDATE SET seq = excluded.seq";
+            sql.execute(upsert, values![last])?;
             Ok(changes.len() >= usize::from(AT_ONCE) || read > BYTES)
         })
     }
