@@ -8,7 +8,7 @@ use super::names::Bound;
 use super::read::Stored;
 use super::subscription::Start;
 use super::{
-    OF_ONE, Origin, Records, Statement, account, consent, handed, holds, index, intake, lacking, names, read,
+    OF_ONE, Origin, Records, Statement, account, consent, former, handed, holds, index, intake, lacking, names, read,
     subscription, testimony, token,
 };
 use crate::access::{Author, Caller, Naming, Reach, Sight, Verb};
@@ -477,6 +477,9 @@ impl Running<'_> {
         names::same_person(kind, self.work.author, &rows, to.rows())?;
         if before.gone {
             names::ends(kind, self.work.author)?;
+        } else if kind == Kind::PATIENT {
+            let (had, has) = (former::identifiers(&rows), former::identifiers(to.rows()));
+            former::lose(self.sql, row, self.at, &had, &has)?;
         }
         index::remove(self.sql, row, &rows)?;
         self.known.insert((kind, id), (row, patient));
@@ -518,6 +521,9 @@ impl Running<'_> {
             return Err(Stopped::Changed);
         }
         self.known.remove(&(before.kind, before.id));
+        if before.kind == Kind::PATIENT {
+            former::lose_all(self.sql, before.row, self.at, before.version)?;
+        }
         if before.kind == Kind::SUBSCRIPTION {
             subscription::remove(self.sql, before.row)?;
         }
@@ -548,7 +554,10 @@ impl Running<'_> {
         let change = "INSERT INTO change (rid, version, kind, patient, updated, gone) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
         let (number, of) = (i64::from(kind.number()), patient.map(|row| row.0));
         let gone = i64::from(how == How::Deleted);
-        self.sql.execute(change, values![row.0, version.number(), number, of, self.at.0, gone])?;
+        let change = self.sql.insert("seq", change, values![row.0, version.number(), number, of, self.at.0, gone])?;
+        if kind == Kind::PATIENT {
+            former::goes_on(self.sql, change)?;
+        }
         let body = match how {
             How::Deleted => Vec::new(),
             _ => validate::body(kind, &id, version.number(), &moment::written(self.at), tail),
