@@ -58,6 +58,8 @@ struct Sights {
     references: Sight,
     read: Sight,
     search: Sight,
+    /// What of that may be given.
+    given: Sight,
     create: Sight,
     update: Sight,
     delete: Sight,
@@ -128,6 +130,7 @@ impl Records {
             references: caller.references(),
             read: caller.sight_to_write(Verb::Read),
             search: caller.sight_to_write(Verb::Search),
+            given: caller.sight(Verb::Search),
             create: caller.sight(Verb::Create),
             update: caller.sight(Verb::Update),
             delete: caller.sight(Verb::Delete),
@@ -398,7 +401,7 @@ impl Running<'_> {
                 row: before.row,
                 patient: before.patient,
                 was: None,
-                body: if *whole { read::whole(self.sql, kind, &id)?.body } else { Vec::new() },
+                body: if *whole { self.given(kind, &id)? } else { Vec::new() },
             }),
             // It is gone already, or never was.
             (_, before) => Ok(Done {
@@ -413,6 +416,13 @@ impl Running<'_> {
                 body: Vec::new(),
             }),
         }
+    }
+
+    /// What is there already, to be given: no consent was asked on the way to it of what a device writes, but is asked now.
+    fn given(&mut self, kind: Kind, id: &Id) -> Result<Vec<u8>, Fault> {
+        let question = read::kept(&self.work.sights.given, kind, id);
+        let found = first(self.sql, "resource", question.sql(), question.values(), Stored::of)?;
+        Ok(found.map(|found| found.body).unwrap_or_default())
     }
 
     fn index(&mut self, row: Row, to: &Prepared) -> Result<(), Fault> {
