@@ -7,15 +7,18 @@ use super::testimony::statements;
 use super::{Records, Statement};
 use crate::access::Sight;
 use crate::definitions::Definitions;
-use crate::json::{Document, Limits, Node};
+use crate::json::{Document, Node};
 use crate::kind::{Id, Kind, Reference, Row};
 use crate::query::{By, Include, Plan};
+use crate::validate::kept;
 use medlock_store::{Error, Fault, Sql};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 /// Resources that come with a page, at most.
 const MOST: usize = 1_000;
+/// Identifiers in one question.
+const AT_ONCE: usize = 1_000;
 
 impl Records {
     /// What comes with a page and is in sight: what the page names in the first, what names it in the second; each once, and nothing
@@ -45,12 +48,15 @@ impl Records {
             let mut found = Coming::default();
             for (kind, ids) in &named {
                 let ids: Vec<Id> = ids.iter().copied().collect();
-                let mut question = Statement::seen(COLUMNS, sight, *kind);
-                question.text(" AND ");
-                any_of(&mut question, "r.id", &ids, |out, id| {
-                    out.value(id.as_str());
-                });
-                take(sql, question, &mut found)?;
+                // A page may name more than a statement has values.
+                for ids in ids.chunks(AT_ONCE) {
+                    let mut question = Statement::seen(COLUMNS, sight, *kind);
+                    question.text(" AND ");
+                    any_of(&mut question, "r.id", ids, |out, id| {
+                        out.value(id.as_str());
+                    });
+                    take(sql, question, &mut found)?;
+                }
             }
             for include in &reverse {
                 take(sql, referring(found_sight, include, page)?, &mut found)?;
@@ -72,6 +78,9 @@ struct Coming {
 }
 
 fn take(sql: &mut dyn Sql, mut question: Statement, coming: &mut Coming) -> Result<(), Fault> {
+    if coming.cut {
+        return Ok(());
+    }
     // The page itself may be among them.
     question.text(" LIMIT ").value(2 * MOST as i64 + 1);
     let mut bytes: usize = coming.found.values().map(|stored| stored.body.len()).sum();
@@ -79,7 +88,7 @@ fn take(sql: &mut dyn Sql, mut question: Statement, coming: &mut Coming) -> Resu
         let stored = Stored::of(row)?;
         bytes = bytes.saturating_add(stored.body.len());
         coming.found.insert(stored.row, stored);
-        coming.cut |= bytes > 3 * BYTES;
+        coming.cut |= bytes > 3 * BYTES || coming.found.len() > 2 * MOST;
         Ok(!coming.cut)
     })
 }
@@ -88,8 +97,7 @@ fn take(sql: &mut dyn Sql, mut question: Statement, coming: &mut Coming) -> Resu
 fn targets(stored: &Stored, include: &Include, bases: &[String]) -> Vec<(Kind, Id)> {
     let mut found = Vec::new();
     let parameter = Definitions::r4().parameters.numbered(include.parameter);
-    let limits = Limits { bytes: Limits::RESOURCE.bytes * 2, ..Limits::RESOURCE };
-    let (Some(parameter), Ok(document)) = (parameter, Document::read(&stored.body, &limits)) else { return found };
+    let (Some(parameter), Ok(document)) = (parameter, Document::read(&stored.body, &kept())) else { return found };
     for path in &parameter.paths {
         path.each(document.root(), bases, &mut |value| {
             let text = value.node.member("reference").and_then(Node::text).unwrap_or_default();

@@ -184,8 +184,8 @@ pub(crate) fn references_of(kind: Kind, body: &[u8], bases: &[String]) -> Vec<Ne
     walked.map(|(references, _)| references).unwrap_or_default()
 }
 
-/// What was taken at the bound has a few bytes more since.
-const fn kept() -> Limits {
+/// What a resource costs that is kept: what was taken at the bound has a few bytes more since.
+pub(crate) const fn kept() -> Limits {
     let taken = Limits::BUNDLE;
     Limits { bytes: taken.bytes * 2, nodes: taken.nodes * 2, members: taken.members * 2, ..taken }
 }
