@@ -1,6 +1,6 @@
 //! Who asks.
 
-use super::right::{Reach, Right, Verb, Verbs};
+use super::right::{Reach, Right, Verb, Verbs, Writer};
 use super::sight::Sight;
 use crate::DEVICE_SYSTEM;
 use crate::auth::{Member, Scopes, Word};
@@ -64,6 +64,18 @@ pub enum Holder {
         /// The patient whose data is meant.
         patient: Option<Row>,
     },
+}
+
+impl Holder {
+    /// As whose a Subscription is kept: a device has none.
+    fn writer(&self) -> Option<Writer> {
+        let (client, account) = match self {
+            Self::Device { .. } => return None,
+            Self::Software { client } => (client, None),
+            Self::Person { client, account, .. } => (client, Some(*account)),
+        };
+        Some(Writer { client: client.clone(), account })
+    }
 }
 
 /// Whether who asks may say which device of the register a Device is.
@@ -130,11 +142,21 @@ impl Grant {
     pub(crate) fn good_for(self, scopes: Scopes) -> Self {
         // Who is a patient sees that one alone.
         let only = self.person.filter(|(kind, _)| *kind == Kind::PATIENT).map(|(_, row)| row);
-        let rights = match &self.holder {
+        let mut rights = match &self.holder {
             Holder::Device { own, .. } => scopes.rights_of_device(*own),
             Holder::Software { .. } => scopes.rights_of_software(),
             Holder::Person { patient, .. } => scopes.rights_of_person(*patient, only),
         };
+        // What somebody watches, and of whom, is nobody else's: a device watches nothing.
+        let writer = self.holder.writer().map(Arc::new);
+        rights.retain_mut(|right| match &writer {
+            _ if right.kind != Kind::SUBSCRIPTION => true,
+            Some(writer) => {
+                right.reach = Reach::Writer(Arc::clone(writer));
+                true
+            }
+            None => false,
+        });
         Self { scopes, rights: rights.into(), ..self }
     }
 }
@@ -189,6 +211,11 @@ impl Caller {
             (_, Who::Person { .. }) => Author::Person,
             (_, Who::Device { .. } | Who::Software { .. }) => Author::Machine,
         }
+    }
+
+    /// As whose a Subscription is kept.
+    pub(crate) fn writer(&self) -> Option<Writer> {
+        self.grant.holder.writer()
     }
 
     /// In whose name it is told what it wants to be told, until then (seconds since 1970) at most, and no more than its token is good
@@ -317,8 +344,9 @@ impl Caller {
         };
         let own = own.into_iter();
         let verbs = Verbs::of([Verb::Read]);
-        let own =
-            own.flat_map(|reach| [Kind::DEVICE, Kind::PATIENT].map(|kind| Right { kind, verbs, reach, only: None }));
+        let own = own.flat_map(|reach| {
+            [Kind::DEVICE, Kind::PATIENT].map(|kind| Right { kind, verbs, reach: reach.clone(), only: None })
+        });
         let known = own.filter(|right| right.kind == Kind::PATIENT || matches!(right.reach, Reach::Device(_)));
         let read = self.grant.rights.iter().filter(|right| right.verbs.has(Verb::Read)).cloned();
         let read = read.filter(|right| self.denial(Verb::Read, right.kind).is_none());

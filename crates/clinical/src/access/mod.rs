@@ -18,6 +18,6 @@ pub use caller::{Binding, Caller, Grant, Holder, Who};
 pub use constraint::Constraint;
 pub use gate::{Gate, Shown};
 pub(crate) use gate::{NotTold, verified};
-pub use right::{Reach, Right, Verb, Verbs};
+pub use right::{Reach, Right, Verb, Verbs, Writer};
 pub use sight::Sight;
 pub(crate) use sight::{device_parameter, names_its_device};

@@ -98,8 +98,17 @@ impl Verbs {
     }
 }
 
+/// Who wrote a Subscription: software, or an account with it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Writer {
+    /// The software.
+    pub client: String,
+    /// The number of the account; `None`: the software in its own name.
+    pub account: Option<i64>,
+}
+
 /// Which rows of a kind a right reaches.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reach {
     /// All of them.
     All,
@@ -108,6 +117,8 @@ pub enum Reach {
     /// Those of the device with this row: what it has measured of the patient whose it is at that moment, itself, and
     /// that patient.
     Device(Row),
+    /// The Subscriptions of their writer: what somebody watches, and of whom, is nobody else's.
+    Writer(Arc<Writer>),
 }
 
 /// A right: these verbs on these rows.

@@ -1,7 +1,7 @@
 //! Rights as the condition of a statement.
 
 use super::constraint::Constraint;
-use super::right::{Reach, Right};
+use super::right::{Reach, Right, Writer};
 use crate::consent::Ruling;
 use crate::definitions::{Definitions, Parameter, Place};
 use crate::kind::{Kind, Row};
@@ -109,13 +109,13 @@ impl Sight {
     /// costs what the caller's own rows cost.
     pub(crate) fn only_of(&self, kind: Kind) -> Option<Reach> {
         let mut reaches = self.reaches(kind);
-        let one = reaches.next().filter(|reach| *reach != Reach::All)?;
+        let one = reaches.next().filter(|reach| matches!(reach, Reach::Patient(_) | Reach::Device(_)))?;
         reaches.all(|reach| reach == one).then_some(one)
     }
 
     /// How far it reaches among what is of this kind, where that is in no row.
     pub(crate) fn reaches(&self, kind: Kind) -> impl Iterator<Item = Reach> {
-        self.of(kind).map(|reached| reached.reach)
+        self.of(kind).map(|reached| reached.reach.clone())
     }
 
     /// What has to hold of what is of this kind, one of them; none: nothing has to.
@@ -199,6 +199,7 @@ fn write_reaches<'s>(reaches: impl Iterator<Item = &'s Reached>, alias: &'static
                 out.text("+").text(alias).text(column).value(row.0)
             }
             Reach::Device(row) => write_device(*kind, *row, alias, out),
+            Reach::Writer(writer) => write_own(writer, alias, out),
         };
         if let Some(only) = only {
             out.text(" AND ");
@@ -206,6 +207,20 @@ fn write_reaches<'s>(reaches: impl Iterator<Item = &'s Reached>, alias: &'static
         }
     }
     out.text(")");
+}
+
+/// The rows that somebody wrote.
+fn write_own<'o>(writer: &Writer, alias: &'static str, out: &'o mut Statement) -> &'o mut Statement {
+    // One that is told may be of a program that kept it nowhere else.
+    for (before, table) in [("(", "subscription_of"), (" OR ", "subscription")] {
+        out.text(before).text("EXISTS (SELECT 1 FROM ").text(table).text(" w WHERE w.rid = ").text(alias);
+        out.text(".rid AND w.client = ").value(writer.client.as_str()).text(" AND w.account");
+        match writer.account {
+            Some(account) => out.text(" = ").value(account).text(")"),
+            None => out.text(" IS NULL)"),
+        };
+    }
+    out.text(")")
 }
 
 /// The rows of a device: itself, the patient whose it is now, and what names both.

@@ -83,9 +83,9 @@ pub(super) fn scopes(kinds: &[Kind]) -> Vec<String> {
     let words = Word::ALL.into_iter().map(|word| word.name().to_owned());
     let all = Whose::ALL.map(|whose| format!("{}/*.cruds", whose.name()));
     let each = kinds.iter().flat_map(|kind| {
-        Whose::ALL.map(|whose| {
+        Whose::ALL.into_iter().filter_map(move |whose| {
             let letters: String = served(whose, *kind).iter().map(Verb::letter).collect();
-            format!("{}/{kind}.{letters}", whose.name())
+            (!letters.is_empty()).then(|| format!("{}/{kind}.{letters}", whose.name()))
         })
     });
     let parts = CATEGORIES.into_iter().filter(|_| kinds.contains(&Kind::OBSERVATION)).flat_map(|category| {

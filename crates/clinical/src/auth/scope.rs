@@ -331,7 +331,7 @@ impl Scopes {
     pub fn rights_of_device(&self, own: Option<Row>) -> Vec<Right> {
         let reach = own.map_or(Reach::All, Reach::Device);
         let reaches = |kind| own.is_none() || names_its_device(kind);
-        self.rights(|whose, kind| (whose == Whose::System && reaches(kind)).then(|| (reach, Verbs::all())))
+        self.rights(|whose, kind| (whose == Whose::System && reaches(kind)).then(|| (reach.clone(), Verbs::all())))
     }
 
     /// The rights of software in its own name.
@@ -379,12 +379,14 @@ impl Scopes {
 
 /// What is done with resources of this kind by a scope in this name, whoever has it: some kinds are written by this server alone, what
 /// belongs to no patient is read for one, no patient's app says who is a patient here, and no person says who works where, since consents
-/// that name an organization are about whoever has a role there, nor ends a Practitioner, with whom accounts end.
+/// that name an organization are about whoever has a role there, nor ends a Practitioner, with whom accounts end. What is told of others
+/// too is not a patient's: no Subscription is.
 pub(super) fn served(whose: Whose, kind: Kind) -> Verbs {
     let reads = Verbs::of([Verb::Read, Verb::Search]);
     match (whose, kind) {
         (_, kind) if kind.is_ours() => reads,
         (Whose::Patient, kind) if is_of_nobody(kind) => reads,
+        (Whose::Patient, Kind::SUBSCRIPTION) => Verbs::default(),
         (Whose::Patient, Kind::PATIENT) => reads.with(Verbs::of([Verb::Update])),
         (Whose::User, Kind::PRACTITIONER_ROLE) => reads,
         (Whose::User, Kind::PRACTITIONER) => reads.with(Verbs::of([Verb::Create, Verb::Update])),
@@ -394,7 +396,7 @@ pub(super) fn served(whose: Whose, kind: Kind) -> Verbs {
 
 /// Kinds whose resources belong to no patient.
 fn is_of_nobody(kind: Kind) -> bool {
-    matches!(kind, Kind::ORGANIZATION | Kind::PRACTITIONER | Kind::PRACTITIONER_ROLE | Kind::SUBSCRIPTION)
+    matches!(kind, Kind::ORGANIZATION | Kind::PRACTITIONER | Kind::PRACTITIONER_ROLE)
 }
 
 /// Why one scope is not served.

@@ -94,8 +94,8 @@ impl Whose {
             match reach {
                 Reach::All => return Self::All,
                 Reach::Patient(row) => _ = patients.insert(row.0),
-                // Nothing of the audit is a device's own.
-                Reach::Device(_) => {}
+                // Nothing of the audit is a device's own, or of who writes Subscriptions.
+                Reach::Device(_) | Reach::Writer(_) => {}
             }
         }
         Self::These(patients)

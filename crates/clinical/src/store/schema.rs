@@ -48,6 +48,7 @@ pub(super) const SCHEMA: Schema = Schema {
         Step::Index { name: "leave_of_users", on: "leave (client) WHERE account IS NOT NULL AND ended IS NULL" },
         Step::Index { name: "leave_of_account", on: "leave (account) WHERE account IS NOT NULL AND ended IS NULL" },
         Step::Both(FORMER),
+        Step::Both(SUBSCRIPTIONS_OF),
     ],
 };
 
@@ -320,4 +321,9 @@ CREATE INDEX chain_until ON chain (until);
 const FORMER: &str = "
 CREATE TABLE ident_was (value TEXT NOT NULL, rid INTEGER NOT NULL, lost INTEGER NOT NULL, PRIMARY KEY (value, rid)) STRICT, WITHOUT ROWID;
 CREATE TABLE ident_noted (id INTEGER PRIMARY KEY, seq INTEGER NOT NULL) STRICT;
+";
+/// Who wrote a Subscription: software, or an account with it. Of one that is told `subscription` says it too; of one that was off when there
+/// was no such note, nobody knows.
+const SUBSCRIPTIONS_OF: &str = "
+CREATE TABLE subscription_of (rid INTEGER PRIMARY KEY, client TEXT NOT NULL, account INTEGER) STRICT;
 ";

@@ -273,7 +273,7 @@ fn question(sql: &mut dyn Sql, sight: &Sight, plan: &Plan, columns: &str) -> Res
     match own.filter(|_| driver == Driver::Patient) {
         Some(Reach::Patient(patient)) => _ = statement.text(" AND r.patient = ").value(patient.0),
         Some(Reach::Device(device)) => drive_by_device(sql, device, &mut statement)?,
-        Some(Reach::All) | None => {}
+        Some(Reach::All | Reach::Writer(_)) | None => {}
     }
     let of = Of { alias: "r", driver, order: sorting.by };
     for filter in plan.filters() {
@@ -354,43 +354,55 @@ mod tests {
         let device = "INSERT INTO resource (rid, kind, id, version, patient, at, updated, gone, body) VALUES (7, 1, 'x', 1, 3, 0, 0, 0, x'')";
         records.database().write("add a device", |sql| sql.execute(device, &[])).expect("added");
         let id = Id::fresh(Millis(1));
-        let (all, own) = (Reach::All, Reach::Device(Row(7)));
+        let (Reach::All, own) = (Reach::All, Reach::Device(Row(7)));
         for (reach, query, driver) in [
-            (all, format!("patient={id}"), "SEARCH r USING INDEX resource_patient (patient=? AND kind=?)"),
+            (Reach::All, format!("patient={id}"), "SEARCH r USING INDEX resource_patient (patient=? AND kind=?)"),
             (
-                all,
+                Reach::All,
                 format!("patient={id}&date=2024&status=final"),
                 "SEARCH r USING INDEX resource_patient (patient=? AND kind=? AND at>?)",
             ),
             (
-                all,
+                Reach::All,
                 format!("patient={id}&code=x"),
                 "SEARCH r USING INDEX resource_patient_code (patient=? AND kind=? AND c0=?)",
             ),
-            (all, "code=x".to_owned(), "SEARCH r USING INDEX resource_code (kind=? AND c0=?)"),
-            (all, String::new(), "SEARCH r USING INDEX resource_updated (kind=?)"),
-            (all, format!("_id={id}"), "SEARCH r USING INDEX resource_id (kind=? AND id=?)"),
-            (all, "identifier=s|v".to_owned(), "SEARCH r USING INTEGER PRIMARY KEY (rowid=?)"),
-            (all, format!("device=Device/{id}"), "SEARCH r USING INTEGER PRIMARY KEY (rowid=?)"),
+            (Reach::All, "code=x".to_owned(), "SEARCH r USING INDEX resource_code (kind=? AND c0=?)"),
+            (Reach::All, String::new(), "SEARCH r USING INDEX resource_updated (kind=?)"),
+            (Reach::All, format!("_id={id}"), "SEARCH r USING INDEX resource_id (kind=? AND id=?)"),
+            (Reach::All, "identifier=s|v".to_owned(), "SEARCH r USING INTEGER PRIMARY KEY (rowid=?)"),
+            (Reach::All, format!("device=Device/{id}"), "SEARCH r USING INTEGER PRIMARY KEY (rowid=?)"),
             (own, String::new(), "SEARCH r USING INDEX resource_patient (patient=? AND kind=?)"),
             (own, "code=x".to_owned(), "SEARCH r USING INDEX resource_patient_code (patient=? AND kind=? AND c0=?)"),
             (
-                all,
+                Reach::All,
                 format!("patient={id}&device=Device/{id}"),
                 "SEARCH r USING INDEX resource_patient (patient=? AND kind=?)",
             ),
-            (all, format!("patient={id}&identifier=v"), "SEARCH r USING INTEGER PRIMARY KEY (rowid=?)"),
+            (Reach::All, format!("patient={id}&identifier=v"), "SEARCH r USING INTEGER PRIMARY KEY (rowid=?)"),
             (own, "identifier=s|v".to_owned(), "SEARCH r USING INTEGER PRIMARY KEY (rowid=?)"),
-            (all, "patient.name=x".to_owned(), "SEARCH r USING INDEX resource_patient_code (patient=? AND kind=?)"),
-            (all, "patient.identifier=x".to_owned(), "SEARCH i USING PRIMARY KEY (param=? AND value>? AND value<?)"),
-            (all, "device:Device.identifier=x".to_owned(), "SEARCH r USING INTEGER PRIMARY KEY (rowid=?)"),
-            (all, "value-string=x".to_owned(), "SEARCH r USING INTEGER PRIMARY KEY (rowid=?)"),
             (
-                all,
+                Reach::All,
+                "patient.name=x".to_owned(),
+                "SEARCH r USING INDEX resource_patient_code (patient=? AND kind=?)",
+            ),
+            (
+                Reach::All,
+                "patient.identifier=x".to_owned(),
+                "SEARCH i USING PRIMARY KEY (param=? AND value>? AND value<?)",
+            ),
+            (Reach::All, "device:Device.identifier=x".to_owned(), "SEARCH r USING INTEGER PRIMARY KEY (rowid=?)"),
+            (Reach::All, "value-string=x".to_owned(), "SEARCH r USING INTEGER PRIMARY KEY (rowid=?)"),
+            (
+                Reach::All,
                 format!("patient={id}&value-quantity=5"),
                 "SEARCH r USING INDEX resource_patient (patient=? AND kind=?)",
             ),
-            (all, "_has:Observation:has-member:code=x".to_owned(), "SEARCH l USING PRIMARY KEY (param=? AND target=?)"),
+            (
+                Reach::All,
+                "_has:Observation:has-member:code=x".to_owned(),
+                "SEARCH l USING PRIMARY KEY (param=? AND target=?)",
+            ),
             (own, format!("patient={id}"), "SEARCH r USING INDEX resource_patient (patient=? AND kind=?)"),
         ] {
             let told = way(&records, reach, &query, None);

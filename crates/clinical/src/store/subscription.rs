@@ -4,7 +4,7 @@ use super::read::{COLUMNS, Stored};
 use super::token::scopes_of;
 use super::write::{Stopped, refused};
 use super::{Records, Statement, search};
-use crate::access::{Caller, Sight, Verb};
+use crate::access::{Caller, Sight, Verb, Writer};
 use crate::kind::{Kind, Millis, Row, Seq};
 use crate::outcome::{Code, Issue};
 use crate::query::Plan;
@@ -99,6 +99,12 @@ impl Start {
     }
 }
 
+/// Who writes a new one: it is theirs alone from now on, also when it is deleted.
+pub(super) fn begin(sql: &mut dyn Sql, row: Row, writer: &Writer) -> Result<(), Fault> {
+    let insert = "INSERT INTO subscription_of (rid, client, account) VALUES (?1, ?2, ?3)";
+    sql.execute(insert, values![row.0, writer.client.as_str(), writer.account]).map(drop)
+}
+
 /// Puts one in the place of what was there for this row; none: nothing is told any more, and `start` is kept for when it is again.
 pub(super) fn write(sql: &mut dyn Sql, row: Row, subscriber: Option<&Subscriber>, start: Start) -> Result<(), Stopped> {
     remove(sql, row)?;
@@ -142,8 +148,11 @@ pub(super) fn write(sql: &mut dyn Sql, row: Row, subscriber: Option<&Subscriber>
     Ok(())
 }
 
-/// Nothing is told any more.
+/// Nothing is told any more; whose it is, is known still.
 pub(super) fn remove(sql: &mut dyn Sql, row: Row) -> Result<(), Fault> {
+    let keep = "INSERT INTO subscription_of (rid, client, account) SELECT rid, client, account FROM subscription WHERE rid = ?1 \
+                ON CONFLICT (rid) DO NOTHING";
+    sql.execute(keep, values![row.0])?;
     sql.execute("DELETE FROM subscription_was WHERE rid = ?1", values![row.0])?;
     sql.execute("DELETE FROM subscription WHERE rid = ?1", values![row.0]).map(drop)
 }

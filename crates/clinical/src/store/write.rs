@@ -11,7 +11,7 @@ use super::{
     OF_ONE, Origin, Records, Statement, account, consent, former, handed, holds, index, intake, lacking, names, read,
     subscription, testimony, token,
 };
-use crate::access::{Author, Caller, Naming, Reach, Sight, Verb};
+use crate::access::{Author, Caller, Naming, Reach, Sight, Verb, Writer};
 use crate::audit::{self, Note};
 use crate::consent::Compiled;
 use crate::definitions::{Definitions, Owner};
@@ -47,6 +47,8 @@ pub(super) struct Work {
     sights: Sights,
     naming: Naming,
     author: Author,
+    /// Whose the Subscriptions are that are made.
+    writer: Option<Writer>,
     /// What is said of the device that writes, of each act.
     statements: Vec<Option<provenance::Statement>>,
     /// The Provenances that rows may name.
@@ -136,8 +138,8 @@ impl Records {
             delete: caller.sight(Verb::Delete),
         };
         let (naming, author, open) = (caller.naming(), caller.author(), Arc::clone(&self.statements));
-        let leave = caller.leave();
-        let work = Work { device, leave, acts, notes, numbers, sights, naming, author, statements, open };
+        let (leave, writer) = (caller.leave(), caller.writer());
+        let work = Work { device, leave, acts, notes, numbers, sights, naming, author, writer, statements, open };
         let ended: Arc<Mutex<Option<Ended>>> = Arc::default();
         let told = Arc::clone(&ended);
         let presses = matches!(work.acts.as_slice(), [act] if act.presses());
@@ -453,6 +455,9 @@ impl Running<'_> {
     fn subscribe(&mut self, row: Row, to: &Prepared, before: Option<&Stored>) -> Result<(), Stopped> {
         if to.kind() != Kind::SUBSCRIPTION {
             return Ok(());
+        }
+        if let (None, Some(writer)) = (before, &self.work.writer) {
+            subscription::begin(self.sql, row, writer)?;
         }
         let goes_on = to.subscriber().is_some() || self.work.naming == Naming::Any;
         let before = before.filter(|_| goes_on).and_then(|before| {

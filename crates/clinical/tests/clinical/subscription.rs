@@ -92,6 +92,8 @@ pub(crate) struct Ward<'h> {
     pub(crate) gateway: Device<'h>,
     pub(crate) backend: Backend<'h>,
     pub(crate) token: String,
+    /// By which the same software looks at its Subscriptions.
+    reader: String,
     /// Anna and Bert, each with a sensor.
     pub(crate) patients: [(String, String); 2],
     /// It tells while this is there.
@@ -111,8 +113,9 @@ impl<'h> Ward<'h> {
         }
         let backend = Backend::new(house, SCOPES).await;
         let token = backend.token(SCOPES).await;
+        let reader = backend.token("system/Subscription.rs").await;
         let patients = patients.try_into().expect("two");
-        Self { house, gateway, backend, token, patients, stopper }
+        Self { house, gateway, backend, token, reader, patients, stopper }
     }
 
     pub(crate) fn token(&self) -> &str {
@@ -130,11 +133,11 @@ impl<'h> Ward<'h> {
         self.send("POST", "Subscription", subscription).await.made()
     }
 
-    /// What is read there, once it is so.
+    /// What is read of its own there, once it is so.
     pub(crate) async fn until(&self, path: &str, so: impl Fn(&Value) -> bool) -> Value {
         let began = Instant::now();
         loop {
-            let now = self.gateway.get(path).await.body;
+            let now = self.house.read(&self.reader, path).await.body;
             if so(&now) {
                 return now;
             }

@@ -2,7 +2,7 @@
 
 use super::{Person, Ward, actor, anna, doctor, person};
 use crate::backend::Backend;
-use crate::fixture::{House, device, glucose, patient, transaction};
+use crate::fixture::{Answer, House, device, glucose, patient, transaction};
 use http::StatusCode;
 use medlock_clinical::consent::Base;
 use medlock_trust::Role;
@@ -356,5 +356,64 @@ async fn nobody_gives_themselves_a_role() {
             assert_eq!((answer.status, answer.code()), (StatusCode::FORBIDDEN, "fhir-forbidden"), "{method} {at}");
         }
         assert_eq!(person.sees(&ward).await, before);
+    }
+}
+
+/// Shows REQ-SUB-53: what somebody watches, and of whom, is theirs: no patient's app, nobody else of the staff and no other software reads,
+/// changes or ends a Subscription, nor is told that there is one.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_subscription_is_its_writers() {
+    for house in House::both() {
+        let ward = Ward::new(&house).await;
+        let (writer, other, anna) = (doctor(&house).await, doctor(&house).await, anna(&house).await);
+        let backend = Backend::new(&house, "system/*.cruds").await;
+        let software = Person { house: &house, token: backend.token("system/*.cruds").await };
+        let watched = |status: &str| {
+            json!({
+                "resourceType": "Subscription", "status": status, "reason": "Bert's secret",
+                "criteria": format!("Observation?patient=Patient/{}", ward.bert), "channel": { "type": "websocket" },
+            })
+        };
+        let id = writer.create(&watched("requested")).await.made();
+        let (path, of) = (format!("Subscription/{id}"), |status: &str| {
+            let mut subscription = watched(status);
+            subscription["id"] = json!(id);
+            subscription
+        });
+        let histories = ["Subscription/_history", "_history?_count=1000"];
+        let hidden = async |reader: &Person<'_>| {
+            for path in [&*path, &format!("{path}/_history"), &format!("{path}/_history/1")] {
+                assert_eq!(reader.get(path).await.status, StatusCode::NOT_FOUND, "{path}");
+            }
+            assert_eq!(reader.get("Subscription?_summary=count").await.body["total"], 0);
+            assert!(reader.get("Subscription").await.found().is_empty());
+            for path in histories {
+                assert!(!reader.get(path).await.body.to_string().contains(&id), "{path}");
+            }
+            assert_eq!(reader.send("PUT", &path, &[], &of("off")).await.status, StatusCode::NOT_FOUND);
+            reader.send("DELETE", &path, &[], &Value::Null).await;
+            let ticket = reader.send("POST", &format!("{path}/$get-ws-binding-token"), &[], &Value::Null).await;
+            assert_eq!(ticket.status, StatusCode::NOT_FOUND);
+        };
+        let closed = async |answer: Answer| assert_eq!(answer.status, StatusCode::FORBIDDEN, "{answer:?}");
+        for _ in ["while it is served", "when it is deleted"] {
+            hidden(&other).await;
+            hidden(&software).await;
+            for path in [&*path, "Subscription", histories[0], &format!("{path}/_history")] {
+                closed(anna.get(path).await).await;
+            }
+            closed(anna.create(&watched("requested")).await).await;
+            assert!(!anna.get(histories[1]).await.body.to_string().contains(&id));
+            for history in [histories[0], histories[1], &format!("{path}/_history")] {
+                assert!(writer.get(history).await.body.to_string().contains(&id), "{history}");
+            }
+            if writer.get(&path).await.status == StatusCode::OK {
+                assert_eq!(writer.get("Subscription").await.found(), [id.clone()]);
+                assert_eq!(writer.get(&path).await.body["status"], "active", "nobody else has ended it");
+                assert_eq!(writer.send("PUT", &path, &[], &of("off")).await.status, StatusCode::OK);
+                assert_eq!(writer.send("DELETE", &path, &[], &Value::Null).await.status, StatusCode::NO_CONTENT);
+            }
+        }
+        assert_eq!(writer.get(&path).await.status, StatusCode::GONE);
     }
 }
