@@ -95,7 +95,8 @@ impl Asking {
             return Err(self.refused(&note, absent(kind)));
         };
         self.complete(&sight, &mut found.resources)?;
-        let patients = found.resources.iter().filter_map(|stored| stored.patient).chain(counted.patients).collect();
+        let given = found.resources.iter().filter_map(|stored| stored.patient);
+        let patients = given.chain(counted.patients).chain(found.behind).collect();
         let kind = kinds.first().copied().unwrap_or(Kind::PATIENT);
         self.noted(note.searching(&path).about(kind, None, None, patients))?;
         let next = found.next.as_ref().map(|next| clinical.records().seal(next, &binding));
