@@ -108,11 +108,25 @@ async fn an_export_is_told_to_whom_it_is_about() {
         assert_eq!(lines.map(|lines| lines.len()), Some(0));
         ward.is_told_to_anna(&file).await;
         // Whom the scopes name.
-        let scope = format!("system/Observation.rs?patient={anna}");
-        let narrow = ward.backend.token(&scope).await;
+        let narrow = ward.backend.token(&format!("system/Observation.rs?patient={anna}")).await;
         let path = "$export?_type=Observation&_typeFilter=Observation?date=lt1999";
         begun(&kick_off(&house, &narrow, path).await);
         ward.is_told_to_anna("date=lt1999").await;
+    }
+}
+
+/// Shows REQ-AUDIT-49: who may see what is of some patients alone asks of them, whatever else is asked, and finds nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn whom_scopes_name_is_told_of_each_search() {
+    for house in House::both() {
+        let ward = Ward::new(&house).await;
+        let narrow = ward.backend.token(&format!("system/Observation.rs?patient={}", ward.patients[0])).await;
+        house.site.clock.advance(120);
+        let history = format!("Observation/_history?_since={}", house.site.clock.now());
+        for (path, part) in [("Observation?date=lt1999", "date=lt1999"), (&history, "Observation/_history")] {
+            assert_eq!(house.read(&narrow, path).await.found(), Vec::<String>::new(), "{path}");
+            ward.is_told_to_anna(part).await;
+        }
     }
 }
 
