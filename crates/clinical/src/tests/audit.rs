@@ -107,7 +107,7 @@ async fn until_more(house: &House, patient: &str, than: i64) {
     }
 }
 
-/// Shows REQ-AUDIT-36, REQ-AUDIT-37, REQ-AUDIT-39: who counts, or asks by a condition, is told something of those whom they name, whatever is found or
+/// Shows REQ-AUDIT-36, REQ-AUDIT-37, REQ-AUDIT-39, REQ-AUDIT-49: who counts, or asks by a condition, is told something of those whom they name, whatever is found or
 /// refused; and of those whose it is that was counted.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_counted_or_probed_is_told_to_whom_it_is_about() {
