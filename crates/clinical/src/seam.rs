@@ -195,8 +195,8 @@ pub enum NotKept {
         /// What is wrong.
         issues: Issues,
     },
-    /// Others change the same all the time.
-    #[error("others change it all the time: hand it over again")]
+    /// Others change the same all the time, or what it needs to know is not noted yet.
+    #[error("others change it all the time, or what Patients had and lost is still being noted: hand it over again")]
     Busy,
     /// The store did not do it.
     #[error(transparent)]

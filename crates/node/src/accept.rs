@@ -16,9 +16,9 @@ use axum::extract::DefaultBodyLimit;
 use axum::middleware::from_fn;
 use drained::Drained;
 use http::header::{
-    ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, RETRY_AFTER,
+    ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, HOST, RETRY_AFTER,
 };
-use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, Version};
 use http_body_util::{Full, Limited};
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -316,6 +316,10 @@ impl Server {
             self.terms.meter.answered(self.terms.door, "none", 429, Duration::ZERO);
             return Ok(too_many(wait));
         }
+        if !names_its_host(&request) {
+            self.terms.meter.answered(self.terms.door, "none", 400, Duration::ZERO);
+            return Ok(plain(StatusCode::BAD_REQUEST, "a request of HTTP/1.1 has one Host header\n"));
+        }
         let announced =
             request.headers().get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
         let most = self.terms.limits.body_bytes;
@@ -348,6 +352,12 @@ fn forwarded(headers: &HeaderMap, name: &HeaderName) -> Option<Origin> {
     let last = headers.get_all(name).iter().next_back()?.to_str().ok()?.rsplit(',').next()?.trim();
     let address = last.parse().map(|address: IpAddr| SocketAddr::new(address, 0)).or_else(|_| last.parse());
     address.ok().map(Origin::Address)
+}
+
+/// Whether it is for one host (RFC 9112 section 3.2): a server in front may read it otherwise than we do where it is not.
+fn names_its_host<B>(request: &Request<B>) -> bool {
+    let hosts = request.headers().get_all(HOST).iter().count();
+    hosts == 1 || hosts == 0 && request.version() < Version::HTTP_11
 }
 
 fn plain(status: StatusCode, text: &'static str) -> Response<Body> {

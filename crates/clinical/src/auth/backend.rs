@@ -155,14 +155,16 @@ pub(super) fn token(
         let udap::OnBehalf { organization, purposes } = on_behalf?;
         tracing::info!(client = client.id, organization, purposes, "software of a community asks for a token");
     }
-    let asked = Scopes::read_known(form.need("scope")?)
-        .map_err(|error| OAuthError::new(Refused::InvalidScope, error.to_string()))?;
+    let invalid = |text: String| OAuthError::new(Refused::InvalidScope, text);
+    let text = form.need("scope")?;
+    let asked = Scopes::read_known(text).map_err(|error| invalid(error.to_string()))?;
     let kinds = &clinical.settings().kinds;
     let within = asked.within(&client.scopes, kinds);
     let scopes = within.narrowed(kinds, |_: Verb, _| true);
     let scopes = if within.has(Word::Opens) { scopes.with(Word::Opens) } else { scopes };
     if scopes.is_nothing() {
-        return Err(OAuthError::new(Refused::InvalidScope, "no scope is left: the client is registered for others"));
+        let others = || "no scope is left: the client is registered for others".to_owned();
+        return Err(invalid(Scopes::read(text).map_or_else(|error| error.to_string(), |_| others())));
     }
     let (made, seconds) = (clinical.clock().now().unix(), clinical.settings().backend_seconds);
     let until = made.saturating_add(seconds);

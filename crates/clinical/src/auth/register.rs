@@ -411,8 +411,11 @@ impl Clinical {
                 if !is_name(&name) {
                     return Err(Refused::wrong("a name has 1 to 100 characters, none of which is invisible"));
                 }
-                let person = reference(&person)
-                    .ok_or_else(|| Refused::wrong(format!("{person:?} is not Patient/ID or Practitioner/ID")))?;
+                let person = reference(&person).ok_or_else(|| {
+                    Refused::wrong(format!(
+                        "{person:?} is not Patient/ID or Practitioner/ID, with an ID that this hub gave"
+                    ))
+                })?;
                 let subject = HEXLOWER.encode(&provider::random::<16>());
                 let account = records.add_account((&name, &subject), person, now)?;
                 let account = account.ok_or_else(|| Refused::absent(format!("{}/{}", person.0, person.1)))?;
@@ -436,13 +439,15 @@ impl Clinical {
             Asked::RemovePasskeys { name } => {
                 let account =
                     records.account_named(&name)?.ok_or_else(|| Refused::absent(format!("account {name:?}")))?;
-                let removed = records.remove_passkeys(account.number)?;
+                let (removed, linked) = records.remove_passkeys(account.number)?;
                 self.forget_ended(now);
-                Ok(Told::Done {
-                    text: format!(
-                        "{removed} passkeys of {name} are removed, and its sessions and all that it granted to apps have ended"
-                    ),
-                })
+                let mut text = format!(
+                    "{removed} passkeys of {name} are removed, and its sessions and all that it granted to apps have ended"
+                );
+                if linked {
+                    text.push_str("; it is nobody at the provider any more: link it again when the person's sessions there have ended");
+                }
+                Ok(Told::Done { text })
             }
             Asked::EndApps { name, client } => {
                 let account =

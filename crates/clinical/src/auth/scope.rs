@@ -378,13 +378,14 @@ impl Scopes {
 }
 
 /// What is done with resources of this kind by a scope in this name, whoever has it: some kinds are written by this server alone, what
-/// belongs to no patient is read for one, and no person says who works where, since consents that name an organization are about whoever
-/// has a role there, nor ends a Practitioner, with whom accounts end.
+/// belongs to no patient is read for one, no patient's app says who is a patient here, and no person says who works where, since consents
+/// that name an organization are about whoever has a role there, nor ends a Practitioner, with whom accounts end.
 pub(super) fn served(whose: Whose, kind: Kind) -> Verbs {
     let reads = Verbs::of([Verb::Read, Verb::Search]);
     match (whose, kind) {
         (_, kind) if kind.is_ours() => reads,
         (Whose::Patient, kind) if is_of_nobody(kind) => reads,
+        (Whose::Patient, Kind::PATIENT) => reads.with(Verbs::of([Verb::Update])),
         (Whose::User, Kind::PRACTITIONER_ROLE) => reads,
         (Whose::User, Kind::PRACTITIONER) => reads.with(Verbs::of([Verb::Create, Verb::Update])),
         (Whose::System | Whose::Patient | Whose::User, _) => Verbs::all(),
@@ -393,7 +394,7 @@ pub(super) fn served(whose: Whose, kind: Kind) -> Verbs {
 
 /// Kinds whose resources belong to no patient.
 fn is_of_nobody(kind: Kind) -> bool {
-    matches!(kind, Kind::ORGANIZATION | Kind::PRACTITIONER | Kind::PRACTITIONER_ROLE)
+    matches!(kind, Kind::ORGANIZATION | Kind::PRACTITIONER | Kind::PRACTITIONER_ROLE | Kind::SUBSCRIPTION)
 }
 
 /// Why one scope is not served.

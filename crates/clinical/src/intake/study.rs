@@ -217,10 +217,12 @@ impl Clinical {
         let millis = |at: Time| Millis(at.unix().saturating_mul(1_000));
         let had = |one, at| records.patient_was_named(one, millis(at), system, value);
         if let [one] = *self.patients_of_images(study)? {
-            let in_time = || times.passed.map_or(Ok(true), |until| had(one, until));
-            if had(one, times.stored)?
-                || (in_time()? && !records.another_was_named(one, millis(times.stored), system, value)?)
-            {
+            if had(one, times.stored)? {
+                return Ok(one);
+            }
+            let in_time = times.passed.map_or(Ok(true), |until| had(one, until))?;
+            let another = || records.another_was_named(one, millis(times.stored), system, value);
+            if in_time && !another()?.ok_or(NotKept::Busy)? {
                 return Ok(one);
             }
         }

@@ -104,6 +104,12 @@ impl<'d, 'a> Node<'d, 'a> {
         (raw.sort == Sort::Flag).then(|| raw.end - raw.start == 4)
     }
 
+    /// How many values it is, with all that are within it.
+    #[must_use]
+    pub fn nodes(self) -> usize {
+        self.raw().next.saturating_sub(self.index) as usize
+    }
+
     /// Its text as it was written; of text, what is between the quotation marks.
     #[must_use]
     pub fn source(self) -> &'a str {

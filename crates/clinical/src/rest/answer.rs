@@ -56,16 +56,21 @@ fn everybody(of: HeaderValue, body: Bytes) -> Response {
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
         let mut response = resource(self.status, self.outcome());
-        if self.status == StatusCode::UNAUTHORIZED {
-            // Who shows nothing is told nothing of what was wrong (RFC 6750 section 3.1).
-            let challenge = match self.code() {
-                Code::NoToken => "Bearer realm=\"fhir\"",
-                Code::Proof => "DPoP realm=\"fhir\", error=\"invalid_dpop_proof\", algs=\"ES256 EdDSA RS256\"",
-                Code::ProofNonce => "DPoP realm=\"fhir\", error=\"use_dpop_nonce\", algs=\"ES256 EdDSA RS256\"",
-                _ => "Bearer realm=\"fhir\", error=\"invalid_token\"",
-            };
-            let challenge = HeaderValue::from_static(challenge);
-            response.headers_mut().insert(WWW_AUTHENTICATE, challenge);
+        // Who shows nothing is told nothing of what was wrong (RFC 6750 section 3.1).
+        let challenge = match (self.status, self.code()) {
+            (StatusCode::FORBIDDEN, _) => Some("Bearer realm=\"fhir\", error=\"insufficient_scope\""),
+            (StatusCode::UNAUTHORIZED, Code::NoToken) => Some("Bearer realm=\"fhir\""),
+            (StatusCode::UNAUTHORIZED, Code::Proof) => {
+                Some("DPoP realm=\"fhir\", error=\"invalid_dpop_proof\", algs=\"ES256 EdDSA RS256\"")
+            }
+            (StatusCode::UNAUTHORIZED, Code::ProofNonce) => {
+                Some("DPoP realm=\"fhir\", error=\"use_dpop_nonce\", algs=\"ES256 EdDSA RS256\"")
+            }
+            (StatusCode::UNAUTHORIZED, _) => Some("Bearer realm=\"fhir\", error=\"invalid_token\""),
+            _ => None,
+        };
+        if let Some(challenge) = challenge {
+            response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
         }
         let later = match self.status {
             StatusCode::SERVICE_UNAVAILABLE => Some("1"),

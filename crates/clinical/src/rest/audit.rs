@@ -1,7 +1,7 @@
 //! `/fhir/AuditEvent`: the audit as IHE BALP writes it. What is noted is only read; this reading is noted too.
 
 use super::Door;
-use super::asking::{Asking, absent, store_failed, too_late};
+use super::asking::{Asking, absent, store_failed};
 use super::questions::Questions;
 use super::{answer, bundle};
 use crate::access::{Caller, Verb};
@@ -38,10 +38,10 @@ impl Asking {
         let wanted = wanted(plan)?;
         let binding = format!("AuditEvent {:?} {}", plan.used(), caller.leave());
         let after = self.unsealed(plan.cursor(), &binding)?;
-        let (records, limit) = (self.door.clinical.records(), self.door.clinical.settings().search_limit);
+        let records = self.door.clinical.records();
         let page = (if plan.summary() { 0 } else { usize::from(plan.count()) }, after.as_ref());
         let sight = caller.sight(Verb::Search);
-        let found = questions.ask(limit, |limit| records.events(&sight, &wanted, page, limit))?.map_err(too_late)?;
+        let found = questions.ask(|limit| records.events(&sight, &wanted, page, limit))?;
         let given = found.all.iter().filter_map(|noted| noted.patient);
         let given = given.chain(found.besides.iter().copied());
         let patients = given.chain(self.about(&sight, plan, !found.all.is_empty())?).collect();

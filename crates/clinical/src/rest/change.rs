@@ -270,7 +270,8 @@ impl Asking {
         let done = done.into_iter().next().ok_or_else(|| failed("nothing was done"))?;
         let status = if done.how == How::Created { StatusCode::CREATED } else { StatusCode::OK };
         let address = format!("{}/{}/{}/_history/{}", self.door.base, done.kind, done.id, done.version);
-        let mut response = if self.wants_whole() { answer::resource(status, done.body) } else { answer::empty(status) };
+        let whole = self.wants_whole() && !done.body.is_empty();
+        let mut response = if whole { answer::resource(status, done.body) } else { answer::empty(status) };
         let headers = response.headers_mut();
         insert(headers, LOCATION, &address);
         insert(headers, ETAG, &format!("W/\"{}\"", done.version));

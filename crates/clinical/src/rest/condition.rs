@@ -3,7 +3,8 @@
 
 use super::asking::{Asking, denied, store_failed};
 use super::questions::Questions;
-use crate::access::{Caller, Verb};
+use crate::Clinical;
+use crate::access::{Caller, Sight, Verb};
 use crate::kind::{Kind, Row, Seq};
 use crate::outcome::{Code, Issue, Refusal};
 use crate::query::Handling;
@@ -20,24 +21,25 @@ pub(super) struct Conditions<'a> {
     left: Duration,
     /// The newest change when the first of them was looked for.
     newest: Option<Seq>,
-    questions: Questions<'a>,
+    /// Made by the first of them: most writes have none.
+    asked: Option<(Sight, Questions<'a>)>,
     /// Whom they are about: what is done or refused by them says something of these.
     patients: BTreeSet<Row>,
 }
 
 impl<'a> Conditions<'a> {
     pub(super) fn of(asking: &'a Asking, caller: &'a Caller) -> Self {
-        let settings = asking.door.clinical.settings();
-        let questions =
-            Questions::of(asking, caller, &caller.sight_to_write(Verb::Search), &settings.kinds).of_change();
-        Self { asking, caller, left: settings.search_limit, newest: None, questions, patients: BTreeSet::new() }
+        let left = asking.door.clinical.settings().search_limit;
+        Self { asking, caller, left, newest: None, asked: None, patients: BTreeSet::new() }
     }
 
     /// The request has been done, or was not: others may have the turn. If it is read again, they are looked for anew, in the time that is
     /// left.
     pub(super) fn end(&mut self) {
         self.newest = None;
-        self.questions.give_back();
+        if let Some((_, questions)) = &mut self.asked {
+            questions.give_back();
+        }
     }
 
     /// A condition with what it finds now: none, or one. It is looked for among what the caller may search.
@@ -50,23 +52,28 @@ impl<'a> Conditions<'a> {
         if !plan.is_narrow() {
             return Err(Issue::new(Code::Condition, "the condition may find too many").into());
         }
-        let (clinical, sight) = (&self.asking.door.clinical, self.caller.sight_to_write(Verb::Search));
+        let clinical = &self.asking.door.clinical;
         let newest = match self.newest {
             Some(newest) => newest,
             None => clinical.records().newest().map_err(|error| store_failed(&error))?,
         };
         self.newest = Some(newest);
         if self.left.is_zero() {
-            return Err(self.too_late());
+            return Err(too_late(clinical));
         }
-        let asked = self.questions.ask(self.left, |limit| clinical.records().asked(&sight, &plan, limit))?;
+        let (asking, caller) = (self.asking, self.caller);
+        let (sight, questions) = self.asked.get_or_insert_with(|| {
+            let sight = caller.sight_to_write(Verb::Search);
+            let questions = Questions::of(asking, caller, &sight, &clinical.settings().kinds).of_change();
+            (sight, questions)
+        });
+        let asked = questions.ask_within(self.left, |limit| clinical.records().asked(sight, &plan, limit))?;
         let (found, took) = asked.map_err(|error| match error {
-            medlock_store::Error::Late { .. } => self.too_late(),
+            medlock_store::Error::Late { .. } => too_late(clinical),
             other => store_failed(&other),
         })?;
-        self.questions.spend(took);
         self.left = self.left.saturating_sub(took);
-        let named = self.asking.about(&sight, &plan, !found.is_empty())?;
+        let named = asking.about(sight, &plan, !found.is_empty())?;
         self.patients.extend(found.iter().filter_map(|found| found.patient).chain(named));
         let (is, row) = match found.as_slice() {
             [] => (None, None),
@@ -80,10 +87,10 @@ impl<'a> Conditions<'a> {
     pub(super) fn patients(&self) -> impl Iterator<Item = Row> {
         self.patients.iter().copied()
     }
+}
 
-    fn too_late(&self) -> Refusal {
-        let limit = self.asking.door.clinical.settings().search_limit;
-        let text = format!("all conditions of a request are looked for within {limit:?}, and these take longer");
-        Issue::new(Code::TooCostly, text).into()
-    }
+fn too_late(clinical: &Clinical) -> Refusal {
+    let limit = clinical.settings().search_limit;
+    let text = format!("all conditions of a request are looked for within {limit:?}, and these take longer");
+    Issue::new(Code::TooCostly, text).into()
 }

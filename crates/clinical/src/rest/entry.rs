@@ -39,7 +39,9 @@ impl<'d, 'a> Entry<'d, 'a> {
         let mut parts = path.split('/');
         let (kind, id) = (parts.next().unwrap_or_default().to_owned(), parts.next().map(str::to_owned));
         if parts.next().is_some() || kind.is_empty() {
-            return Err(wrong("the url is KIND, KIND/ID or KIND?SEARCH"));
+            return Err(wrong(
+                "the url is KIND, KIND/ID or KIND?SEARCH: versions, histories and operations are asked for by themselves",
+            ));
         }
         let fits = match (&method, &id, &query) {
             (&Method::GET, None, _) | (&Method::GET, Some(_), None) | (&Method::POST, None, None) => true,

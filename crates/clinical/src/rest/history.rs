@@ -1,6 +1,6 @@
 //! Histories: of a resource, of a kind, of all (FHIR R4, section 3.1.0.13).
 
-use super::asking::{Asking, absent, denied, store_failed, too_late};
+use super::asking::{Asking, absent, denied, store_failed};
 use super::questions::Questions;
 use super::{answer, bundle};
 use crate::access::Verb;
@@ -82,14 +82,14 @@ impl Asking {
             // Nothing leads to those that are in sight.
             questions.take_turn()?;
         }
-        let (records, limit) = (clinical.records(), clinical.settings().search_limit);
+        let records = clinical.records();
         // FHIR R4 section 3.1.1.5.2: as _summary=count.
         let found = if wanted.count == 0 {
-            let total = questions.ask(limit, |limit| records.history_total(&sight, &of, wanted.since, limit))?;
-            total.map_err(too_late)?.map(|counted| (Found::default(), counted))
+            let total = questions.ask(|limit| records.history_total(&sight, &of, wanted.since, limit))?;
+            total.map(|counted| (Found::default(), counted))
         } else {
-            let found = questions.ask(limit, |limit| records.history(&sight, &of, wanted.since, &page, limit))?;
-            found.map_err(too_late)?.map(|found| (found, Counted::default()))
+            let found = questions.ask(|limit| records.history(&sight, &of, wanted.since, &page, limit))?;
+            found.map(|found| (found, Counted::default()))
         };
         let Some((mut found, counted)) = found else {
             let kind = kinds.first().copied().unwrap_or(Kind::PATIENT);

@@ -1,6 +1,6 @@
 //! The interactions that read: read, version, search.
 
-use super::asking::{Asking, absent, denied, insert, read_whole, store_failed, too_late};
+use super::asking::{Asking, absent, denied, insert, read_whole, store_failed};
 use super::questions::Questions;
 use super::{answer, audit, bundle};
 use crate::access::{Reach, Sight, Verb};
@@ -148,24 +148,21 @@ impl Asking {
                 return Err(self.refused(&note, why));
             }
         }
-        let (records, limit) = (clinical.records(), clinical.settings().search_limit);
+        let records = clinical.records();
         let binding = format!("{kind} {:?} {}", plan.used(), caller.leave());
         let page = Page { count: plan.count(), after: self.unsealed(plan.cursor(), &binding)? };
-        let counted = if plan.total() {
-            Some(questions.ask(limit, |limit| records.total(&sight, &plan, limit))?.map_err(too_late)?)
-        } else {
-            None
-        };
+        let counted =
+            if plan.total() { Some(questions.ask(|limit| records.total(&sight, &plan, limit))?) } else { None };
         let mut found = if plan.summary() {
             Found::default()
         } else {
-            questions.ask(limit, |limit| records.search(&sight, &plan, &page, limit))?.map_err(too_late)?
+            questions.ask(|limit| records.search(&sight, &plan, &page, limit))?
         };
         self.complete(&sight, &mut found.resources)?;
         let (read, bases) = (caller.sight(Verb::Read), self.door.bases());
         let listed = read.clone().common(&sight);
         let include = |limit| records.included((&read, &listed), &plan, &found.resources, &bases, limit);
-        let included = questions.ask(limit, include)?.map_err(too_late)?;
+        let included = questions.ask(include)?;
         let many = || match found.resources.len() {
             0 | 1 => "more comes with this one resource than is given: search by itself for what refers to it",
             _ => "more comes with this page than is given: lower _count",

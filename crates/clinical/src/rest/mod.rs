@@ -20,9 +20,9 @@ mod transaction;
 mod websocket;
 
 pub(crate) use export::READS;
-#[cfg(test)]
-pub(crate) use places::Place;
 pub(crate) use places::Places;
+#[cfg(test)]
+pub(crate) use places::{Aim, Place};
 
 use crate::intake::{self, STUDIES};
 use crate::{Clinical, auth};
@@ -36,7 +36,8 @@ use medlock_node::stop::Stop;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// How often late tokens are forgotten; and after which pause it goes on while there are more: others write in between.
+/// How often late tokens are forgotten, and noted is what Patients lost of which nobody noted it; and after which pause it goes on while
+/// there is more: others write in between.
 const SWEEP: Duration = Duration::from_secs(60);
 const SWEEP_ON: Duration = Duration::from_millis(50);
 /// How long what is late is kept, in seconds: a code that comes again is known by it.
@@ -190,7 +191,7 @@ impl Clinical {
             let clinical = Arc::clone(&self);
             match tokio::task::spawn_blocking(move || work(&clinical)).await {
                 Ok(Left::Nothing) => {}
-                Ok(Left::LateTokens) => sweep.reset_after(SWEEP_ON),
+                Ok(Left::More) => sweep.reset_after(SWEEP_ON),
                 Err(_) => tracing::error!("what is done again and again was not"),
             }
         }
@@ -201,24 +202,29 @@ impl Clinical {
         Left::Nothing
     }
 
-    /// Forgets some of what is late: in between it is heard what has ended.
+    /// Forgets some of what is late, and notes some of what was not noted: in between it is heard what has ended.
     fn sweep(&self) -> Left {
-        let now = self.clock().now().unix();
-        let (tokens, others) =
-            (self.records().forget_tokens(now), self.records().forget_late(now.saturating_sub(KEPT)));
-        match others.and(tokens) {
-            Ok(true) => Left::LateTokens,
-            Ok(false) => Left::Nothing,
-            Err(error) => {
-                tracing::warn!(%error, "late tokens were not forgotten");
-                Left::Nothing
+        let (records, now) = (self.records(), self.clock().now().unix());
+        let late = records.forget_late(now.saturating_sub(KEPT)).map(|()| false);
+        let works = [
+            ("late tokens were not forgotten", records.forget_tokens(now)),
+            ("what is late was not forgotten", late),
+            ("what Patients lost was not noted", records.note_former()),
+        ];
+        let mut left = Left::Nothing;
+        for (text, more) in works {
+            match more {
+                Ok(true) => left = Left::More,
+                Ok(false) => {}
+                Err(error) => tracing::warn!(%error, "{text}"),
             }
         }
+        left
     }
 }
 
 /// What there is still to do of what is done again and again.
 enum Left {
     Nothing,
-    LateTokens,
+    More,
 }

@@ -1,6 +1,6 @@
 //! `$validate` and `$everything`; and apps that software opens.
 
-use super::asking::{Asking, read_whole, store_failed, too_late};
+use super::asking::{Asking, read_whole, store_failed};
 use super::change::read_json;
 use super::questions::Questions;
 use super::{answer, bundle};
@@ -89,18 +89,17 @@ impl Asking {
         let path = format!("Patient/{}/$everything", patient.id);
         let binding = format!("{path} {:?} {}", wanted.used, caller.leave());
         let page = Page { count: wanted.count, after: self.unsealed(wanted.cursor.as_deref(), &binding)? };
-        let (kinds, limit) = (&clinical.settings().kinds, clinical.settings().search_limit);
+        let kinds = &clinical.settings().kinds;
         // What comes beside the patient is looked for, and read.
         let listed = sight.clone().of_kind_or(kind, sight.clone().common(&caller.sight(Verb::Search)));
         let (records, row) = (clinical.records(), patient.row);
         let mut questions = Questions::of(self, &caller, &sight, kinds);
         let (mut found, total) = if wanted.count == 0 {
-            let total =
-                questions.ask(limit, |limit| records.everything_total(&listed, row, kinds, wanted.since, limit))?;
-            (Found::default(), total.map_err(too_late)?.total)
+            let total = questions.ask(|limit| records.everything_total(&listed, row, kinds, wanted.since, limit))?;
+            (Found::default(), total.total)
         } else {
             let ask = |limit| records.everything(&listed, row, kinds, wanted.since, &page, limit);
-            (questions.ask(limit, ask)?.map_err(too_late)?, None)
+            (questions.ask(ask)?, None)
         };
         self.complete(&sight, &mut found.resources)?;
         self.noted(note.searching(&path).about(kind, Some(patient.row), None, vec![patient.row]))?;

@@ -6,10 +6,8 @@ use crate::turns;
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
-/// Such questions at once.
+/// Such questions at once, of those who only look.
 const ALL: usize = turns::EACH;
-/// Those of changes whose conditions take long: who only looks leaves one to them.
-const CHANGING: usize = ALL + 1;
 /// Those of one client, however many tokens it has.
 const OF_ONE: usize = 2;
 /// How long one waits for its turn.
@@ -28,21 +26,29 @@ pub(crate) struct Place<'p> {
     client: String,
 }
 
+/// What for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Aim {
+    Look,
+    Change,
+}
+
+impl Aim {
+    /// So many turns may be taken when one of it is: who only looks leaves one to changes.
+    const fn most(self) -> usize {
+        match self {
+            Self::Look => ALL,
+            Self::Change => ALL + 1,
+        }
+    }
+}
+
 impl Places {
     /// Takes a turn for a client; `None` if there is none in time.
-    pub(crate) fn take(&self, client: String) -> Option<Place<'_>> {
-        self.take_of(ALL, client)
-    }
-
-    /// Takes one for a change.
-    pub(crate) fn take_to_change(&self, client: String) -> Option<Place<'_>> {
-        self.take_of(CHANGING, client)
-    }
-
-    fn take_of(&self, most: usize, client: String) -> Option<Place<'_>> {
+    pub(crate) fn take(&self, aim: Aim, client: String) -> Option<Place<'_>> {
         let taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
         let full = |taken: &mut Vec<String>| {
-            taken.len() >= most || taken.iter().filter(|own| **own == client).count() >= OF_ONE
+            taken.len() >= aim.most() || taken.iter().filter(|own| **own == client).count() >= OF_ONE
         };
         let (mut taken, waited) =
             self.left.wait_timeout_while(taken, WAIT, full).unwrap_or_else(PoisonError::into_inner);
@@ -72,12 +78,12 @@ mod tests {
     #[test]
     fn one_client_does_not_take_all_turns() {
         let places = Places::default();
-        let take = |client: &str| places.take(client.to_owned());
+        let take = |client: &str| places.take(Aim::Look, client.to_owned());
         let first = [take("a"), take("a")];
         assert!(first.iter().all(Option::is_some) && take("a").is_none());
         let others: Vec<_> = (OF_ONE..ALL).map(|number| take(&format!("b{number}"))).collect();
         assert!(others.iter().all(Option::is_some) && !others.is_empty() && take("d").is_none());
-        let to_change = |client: &str| places.take_to_change(client.to_owned());
+        let to_change = |client: &str| places.take(Aim::Change, client.to_owned());
         let change = to_change("e");
         assert!(change.is_some() && to_change("f").is_none(), "one is left to changes");
         drop(change);

@@ -1,24 +1,27 @@
 //! Questions to the store whose cost their asker decides. Most are answered in a moment; what takes longer takes a turn, so that all others
 //! find readers.
 
-use super::asking::Asking;
-use super::places::{Place, Places};
+use super::asking::{Asking, too_late};
+use super::places::{Aim, Place, Places};
 use crate::access::{Caller, Sight};
 use crate::kind::Kind;
 use crate::outcome::{Code, Issue, Refusal};
 use medlock_store::Error;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-/// So long something is asked without a turn.
+/// So long one request asks without a turn, in all.
 const MOMENT: Duration = Duration::from_millis(50);
 
 /// The questions of one request, about resources of some kinds.
 pub(super) struct Questions<'a> {
     places: &'a Places,
+    aim: Aim,
     taker: String,
     turn: Option<Place<'a>>,
+    /// What is left of the time without a turn.
     moment: Duration,
-    is_change: bool,
+    /// How long one of them may take.
+    limit: Duration,
 }
 
 impl<'a> Questions<'a> {
@@ -27,21 +30,20 @@ impl<'a> Questions<'a> {
         let clinical = &asking.door.clinical;
         let is_own = kinds.iter().any(|kind| sight.only_of(*kind).is_some());
         let places = if is_own { clinical.own_places() } else { clinical.places() };
-        Self { places, taker: caller.taker(), turn: None, moment: MOMENT, is_change: false }
+        let limit = clinical.settings().search_limit;
+        Self { places, aim: Aim::Look, taker: caller.taker(), turn: None, moment: MOMENT, limit }
     }
 
     /// They are the conditions of a change.
     pub(super) fn of_change(self) -> Self {
-        Self { is_change: true, ..self }
+        Self { aim: Aim::Change, ..self }
     }
 
     /// Takes a turn for all that is asked from now on.
     pub(super) fn take_turn(&mut self) -> Result<(), Refusal> {
         if self.turn.is_none() {
             let busy = || Issue::new(Code::Busy, "others ask for what takes long now");
-            let taker = self.taker.clone();
-            let turn = if self.is_change { self.places.take_to_change(taker) } else { self.places.take(taker) };
-            self.turn = Some(turn.ok_or_else(busy)?);
+            self.turn = Some(self.places.take(self.aim, self.taker.clone()).ok_or_else(busy)?);
         }
         Ok(())
     }
@@ -51,21 +53,23 @@ impl<'a> Questions<'a> {
         self.turn = None;
     }
 
-    /// That something took so long: so much less is asked without a turn.
-    pub(super) fn spend(&mut self, took: Duration) {
-        self.moment = self.moment.saturating_sub(took);
+    /// Asks, as long as one may.
+    pub(super) fn ask<T>(&mut self, ask: impl Fn(Duration) -> Result<T, Error>) -> Result<T, Refusal> {
+        self.ask_within(self.limit, ask)?.map_err(too_late)
     }
 
-    /// Asks within `limit`; for a moment without a turn, and then anew with one.
-    pub(super) fn ask<T>(
+    /// Asks within `limit`: for a moment without a turn, and then anew with one.
+    pub(super) fn ask_within<T>(
         &mut self,
         limit: Duration,
         ask: impl Fn(Duration) -> Result<T, Error>,
     ) -> Result<Result<T, Error>, Refusal> {
         if self.turn.is_none() && !self.moment.is_zero() {
-            match ask(self.moment.min(limit)) {
-                Err(Error::Late { .. }) => {}
-                told => return Ok(told),
+            let began = Instant::now();
+            let told = ask(self.moment.min(limit));
+            self.moment = self.moment.saturating_sub(began.elapsed());
+            if !matches!(told, Err(Error::Late { .. })) {
+                return Ok(told);
             }
         }
         self.take_turn()?;

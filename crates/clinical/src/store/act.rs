@@ -74,7 +74,7 @@ pub enum Act {
         id: Id,
         /// Only then.
         condition: Condition,
-        /// Whether it is to be given too.
+        /// Whether it is to be given too, to who may search it.
         whole: bool,
     },
 }

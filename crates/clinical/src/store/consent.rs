@@ -181,7 +181,7 @@ impl Records {
     /// # Errors
     /// [`Error`].
     pub(crate) fn break_glass(&self, glass: NewGlass, note: Note) -> Result<(), Error> {
-        self.database().write("break the glass", move |sql| {
+        self.database().write_first("break the glass", move |sql| {
             let insert = "INSERT INTO glass (leave, patient, person, client, reason, made, until) \
                           VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
             let (patient, person) = (glass.patient.0, glass.person.0);

@@ -1,16 +1,15 @@
 //! What has to be known before something of a device is kept.
 
 use super::names::{self, Bound};
-use super::{Records, Statement};
+use super::{Records, Statement, former};
 use crate::access::Sight;
-use crate::kind::{Id, Kind, Millis, Row, Version};
-use crate::validate::{self, SEPARATOR, ident_of, idents_of};
+use crate::kind::{Id, Kind, Millis, Row};
+use crate::validate::idents_of;
 use medlock_store::{Error, Fault, Sql, all, first, values};
 use medlock_trust::DeviceName;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::ops::Range;
-use std::time::Duration;
 
 /// A Device, and whose it was when.
 #[derive(Debug)]
@@ -215,58 +214,12 @@ impl Records {
         })?;
         Ok(tail.flatten().is_some_and(|tail| is_named(&tail, system, value)))
     }
-
-    /// Whether another than `one` has had this identifier at a moment or since, and lost it: a Patient who has been changed or deleted, by
-    /// the versions of that moment and behind it. Looks at each of them.
-    ///
-    /// # Errors
-    /// [`Error`]; [`Error::Late`].
-    pub(crate) fn another_was_named(
-        &self,
-        one: Id,
-        at: Millis,
-        system: Option<&str>,
-        value: &str,
-    ) -> Result<bool, Error> {
-        let mut question =
-            Statement::kept_of("v.gone AS gone, v.body AS body", FORMER, &Sight::of_register(), Kind::PATIENT);
-        question.text(" AND r.id <> ").value(one.as_str()).text(" AND r.updated > ").value(at.0);
-        question.text(
-            " AND NOT EXISTS (SELECT 1 FROM past n WHERE n.rid = v.rid AND n.version > v.version AND n.updated <= ",
-        );
-        question.value(at.0).text(")");
-        self.database().read_within("ask whether somebody had a Patient ID", LONG, |sql| {
-            let mut found = false;
-            sql.each("resource", question.sql(), question.values(), &mut |row| {
-                let tail = row.blob("body")?;
-                found = !row.flag("gone")? && may_name(tail, value) && is_named(tail, system, value);
-                Ok(!found)
-            })?;
-            Ok(found)
-        })
-    }
-}
-
-/// How long that may take: who asks for images waits a minute for the answer.
-const LONG: Duration = Duration::from_secs(45);
-/// Patients with their former versions.
-const FORMER: &str = "resource r JOIN past v ON v.rid = r.rid";
-
-/// Whether a resource, as it is kept, may have this identifier: it stands there as it is, or something there is escaped.
-fn may_name(tail: &[u8], value: &str) -> bool {
-    let ident = ident_of(value, "");
-    let value = ident.split(SEPARATOR).next().unwrap_or_default();
-    std::str::from_utf8(tail).is_ok_and(|text| text.contains('\\') || text.contains(value))
 }
 
 /// Whether a Patient, as it is kept, has this identifier.
 fn is_named(tail: &[u8], system: Option<&str>, value: &str) -> bool {
-    let parameters = &crate::definitions::Definitions::r4().parameters;
-    let Some(identifier) = parameters.named(Kind::PATIENT, "identifier") else { return false };
-    let body = validate::body(Kind::PATIENT, &Id::fresh(Millis(0)), Version::FIRST.number(), "", tail);
     let idents = idents_of(value, system);
-    validate::rows_of(Kind::PATIENT, &body, &[])
-        .is_some_and(|rows| rows.idents.iter().any(|(of, ident)| *of == identifier.id && idents.contains(ident)))
+    former::identifiers_of(tail).iter().any(|ident| idents.contains(ident))
 }
 
 #[cfg(test)]
@@ -308,18 +261,6 @@ mod tests {
         }
         let none = Worn { id: worn.id, since: None, hands: Hands::default() };
         assert_eq!(none.during(Millis(0), Millis(1)), Whose::Nobody);
-    }
-
-    /// Shows REQ-INTAKE-68: what cannot hold an identifier is not read for it, however it is written.
-    #[test]
-    fn what_may_name_is_read() {
-        for (tail, may) in [
-            (r#""identifier":[{"value":"A1"}]"#, true),
-            (r#""identifier":[{"value":"\u00411"}]"#, true),
-            (r#""identifier":[{"value":"A2"}]"#, false),
-        ] {
-            assert_eq!(may_name(tail.as_bytes(), "A1"), may, "{tail}");
-        }
     }
 
     /// Shows REQ-INTAKE-67: however often a Device is changed, only so many of its versions are looked at; whose it was before is unclear.

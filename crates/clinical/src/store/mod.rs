@@ -12,6 +12,7 @@ mod condition;
 mod consent;
 mod dictionary;
 mod export;
+mod former;
 mod handed;
 mod history;
 mod holds;

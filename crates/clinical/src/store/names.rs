@@ -5,7 +5,7 @@
 use super::read::{COLUMNS, Stored};
 use super::token::{self, Grants};
 use super::write::{Stopped, refused};
-use super::{Act, Records, Statement};
+use super::{Act, Records, Statement, former};
 use crate::DEVICE_SYSTEM;
 use crate::access::{Author, Caller, Naming, Sight};
 use crate::definitions::Definitions;
@@ -116,11 +116,7 @@ pub(super) fn same_person(kind: Kind, author: Author, before: &IndexRows, after:
     if (kind, author) != (Kind::PATIENT, Author::Patient) {
         return Ok(());
     }
-    let Some(identifier) = Definitions::r4().parameters.named(Kind::PATIENT, "identifier") else { return Ok(()) };
-    let identifiers = |rows: &IndexRows| -> Vec<String> {
-        rows.idents.iter().filter(|(of, _)| *of == identifier.id).map(|(_, ident)| ident.clone()).collect()
-    };
-    if identifiers(before) == identifiers(after) {
+    if former::identifiers(before) == former::identifiers(after) {
         return Ok(());
     }
     let text = "an app of the patient leaves it as it is: the hospital says who somebody is";

@@ -4,6 +4,7 @@ use super::Records;
 use super::account::{ACCOUNT, THERE, account_of};
 use super::clients::is_new;
 use super::token::{Grants, end};
+use super::upstream::unlink;
 use crate::audit::{self, Act, Note};
 use crate::auth::passkey::Passkey;
 use crate::kind::Millis;
@@ -134,18 +135,20 @@ impl Records {
         })
     }
 
-    /// Removes all passkeys of an account, ends its sessions and what it has granted: who has the machine that they were on has its apps
-    /// too. How many there were.
+    /// Removes all passkeys of an account, says that it is of nobody whom a provider knows, ends its sessions and what it has granted: who
+    /// has the machine that they were on has its apps too, and may be signed in at the provider. How many passkeys there were, and whether
+    /// a provider knew whose it is.
     ///
     /// # Errors
     /// [`Error`].
-    pub(crate) fn remove_passkeys(&self, account: i64) -> Result<u64, Error> {
+    pub(crate) fn remove_passkeys(&self, account: i64) -> Result<(u64, bool), Error> {
         let clock = self.clock.clone();
         self.database().write_first("remove passkeys", move |sql| {
             sql.execute("DELETE FROM login WHERE account = ?1", values![account])?;
             sql.execute("DELETE FROM setup_code WHERE account = ?1", values![account])?;
             end(sql, Grants::Account(account), clock.now().unix())?;
-            sql.execute("DELETE FROM passkey WHERE account = ?1", values![account])
+            let passkeys = sql.execute("DELETE FROM passkey WHERE account = ?1", values![account])?;
+            Ok((passkeys, unlink(sql, account)?))
         })
     }
 }

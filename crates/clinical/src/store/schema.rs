@@ -47,6 +47,7 @@ pub(super) const SCHEMA: Schema = Schema {
         Step::Index { name: "leave_of_software", on: "leave (client, until) WHERE account IS NULL AND ended IS NULL" },
         Step::Index { name: "leave_of_users", on: "leave (client) WHERE account IS NOT NULL AND ended IS NULL" },
         Step::Index { name: "leave_of_account", on: "leave (account) WHERE account IS NOT NULL AND ended IS NULL" },
+        Step::Both(FORMER),
     ],
 };
 
@@ -313,4 +314,10 @@ const TOKEN_CHAINS: &str = "ALTER TABLE token ADD COLUMN chain TEXT;";
 const CHAINS: &str = "
 CREATE TABLE chain (certificate BLOB PRIMARY KEY, path TEXT NOT NULL, until INTEGER NOT NULL) STRICT, WITHOUT ROWID;
 CREATE INDEX chain_until ON chain (until);
+";
+/// Identifiers that Patients had (`value` as in `ident`), and when each lost it last, in milliseconds; and up to which change of a Patient
+/// they are noted: those of before, and those that a program of before writes beside this one, are noted afterwards.
+const FORMER: &str = "
+CREATE TABLE ident_was (value TEXT NOT NULL, rid INTEGER NOT NULL, lost INTEGER NOT NULL, PRIMARY KEY (value, rid)) STRICT, WITHOUT ROWID;
+CREATE TABLE ident_noted (id INTEGER PRIMARY KEY, seq INTEGER NOT NULL) STRICT;
 ";

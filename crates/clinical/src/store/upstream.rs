@@ -28,6 +28,13 @@ pub(crate) struct Sworn {
     pub(crate) origin: String,
 }
 
+impl Sworn {
+    /// Issuer, claim, and what it said.
+    fn who(&self) -> (&str, &str, &str) {
+        (&self.issuer, &self.claim, &self.subject)
+    }
+}
+
 impl Records {
     /// The account of whom a provider has signed in.
     ///
@@ -67,6 +74,7 @@ impl Records {
     }
 
     /// The same of whom nobody knows yet, and who has the setup code of an account that is nobody's there yet: it is theirs from now on.
+    /// Where that cannot be, the code stays good.
     ///
     /// # Errors
     /// [`Error`].
@@ -85,9 +93,10 @@ impl Records {
         self.database().write("link an account", move |sql| {
             let linked = "SELECT account FROM upstream WHERE account = ?1";
             if first(sql, "upstream", linked, values![account.number], |row| row.number::<i64>("account"))?.is_some()
-                || !spend(sql, account.number, code, now)?
+                || holder(sql, sworn.who())?.is_some()
                 || !is_new(sql, QUESTION, sworn.question.0, sworn.question.1)?
-                || !link(sql, account.number, (&sworn.issuer, &sworn.claim, &sworn.subject), now)?
+                || !spend(sql, account.number, code, now)?
+                || !link(sql, account.number, sworn.who(), now)?
             {
                 return Ok(false);
             }
@@ -131,7 +140,7 @@ fn begin(sql: &mut dyn Sql, account: &Account, sworn: &Sworn, signed_in: SignedI
     let insert = "INSERT INTO login (hash, account, made, until, upstream) SELECT ?1, u.account, ?2, ?3, u.issuer FROM upstream u \
                   WHERE u.issuer = ?4 AND u.claim = ?5 AND u.subject = ?6 AND u.account = ?7";
     let SignedIn { session, made, until } = signed_in;
-    let who = (sworn.issuer.as_str(), sworn.claim.as_str(), sworn.subject.as_str());
+    let who = sworn.who();
     if sql.execute(insert, values![session, made, until, who.0, who.1, who.2, account.number])? == 0 {
         return Ok(false);
     }
@@ -140,18 +149,18 @@ fn begin(sql: &mut dyn Sql, account: &Account, sworn: &Sworn, signed_in: SignedI
     Ok(true)
 }
 
-fn link(
-    sql: &mut dyn Sql,
-    account: i64,
-    (issuer, claim, subject): (&str, &str, &str),
-    now: i64,
-) -> Result<bool, Fault> {
+/// Whose account it is whom a provider calls so.
+fn holder(sql: &mut dyn Sql, (issuer, claim, subject): (&str, &str, &str)) -> Result<Option<i64>, Fault> {
     let question = "SELECT account FROM upstream WHERE issuer = ?1 AND claim = ?2 AND subject = ?3";
-    let held = first(sql, "upstream", question, values![issuer, claim, subject], |row| row.number::<i64>("account"))?;
-    match held {
+    first(sql, "upstream", question, values![issuer, claim, subject], |row| row.number("account"))
+}
+
+fn link(sql: &mut dyn Sql, account: i64, who: (&str, &str, &str), now: i64) -> Result<bool, Fault> {
+    match holder(sql, who)? {
         Some(held) => Ok(held == account),
         None => {
             unlink(sql, account)?;
+            let (issuer, claim, subject) = who;
             let insert = "INSERT INTO upstream (issuer, claim, subject, account, made) VALUES (?1, ?2, ?3, ?4, ?5)";
             sql.execute(insert, values![issuer, claim, subject, account, now])?;
             Ok(true)

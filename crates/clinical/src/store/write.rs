@@ -8,7 +8,7 @@ use super::names::Bound;
 use super::read::Stored;
 use super::subscription::Start;
 use super::{
-    OF_ONE, Origin, Records, Statement, account, consent, handed, holds, index, intake, lacking, names, read,
+    OF_ONE, Origin, Records, Statement, account, consent, former, handed, holds, index, intake, lacking, names, read,
     subscription, testimony, token,
 };
 use crate::access::{Author, Caller, Naming, Reach, Sight, Verb};
@@ -60,6 +60,8 @@ struct Sights {
     references: Sight,
     read: Sight,
     search: Sight,
+    /// What of that may be given.
+    given: Sight,
     create: Sight,
     update: Sight,
     delete: Sight,
@@ -132,6 +134,7 @@ impl Records {
             references: caller.references(),
             read: caller.sight_to_write(Verb::Read),
             search: caller.sight_to_write(Verb::Search),
+            given: caller.sight(Verb::Search),
             create: caller.sight(Verb::Create),
             update: caller.sight(Verb::Update),
             delete: caller.sight(Verb::Delete),
@@ -405,7 +408,7 @@ impl Running<'_> {
                 row: before.row,
                 patient: before.patient,
                 was: None,
-                body: if *whole { read::whole(self.sql, kind, &id)?.body } else { Vec::new() },
+                body: if *whole { self.given(kind, &id)? } else { Vec::new() },
             }),
             // It is gone already, or never was.
             (_, before) => Ok(Done {
@@ -420,6 +423,13 @@ impl Running<'_> {
                 body: Vec::new(),
             }),
         }
+    }
+
+    /// What is there already, to be given: no consent was asked on the way to it of what a device writes, but is asked now.
+    fn given(&mut self, kind: Kind, id: &Id) -> Result<Vec<u8>, Fault> {
+        let question = read::kept(&self.work.sights.given, kind, id);
+        let found = first(self.sql, "resource", question.sql(), question.values(), Stored::of)?;
+        Ok(found.map(|found| found.body).unwrap_or_default())
     }
 
     fn index(&mut self, row: Row, to: &Prepared) -> Result<(), Fault> {
@@ -484,6 +494,9 @@ impl Running<'_> {
         names::same_person(kind, self.work.author, &rows, to.rows())?;
         if before.gone {
             names::ends(kind, self.work.author)?;
+        } else if kind == Kind::PATIENT {
+            let (had, has) = (former::identifiers(&rows), former::identifiers(to.rows()));
+            former::lose(self.sql, row, self.at, &had, &has)?;
         }
         index::remove(self.sql, row, &rows)?;
         self.known.insert((kind, id), (row, patient));
@@ -525,6 +538,9 @@ impl Running<'_> {
             return Err(Stopped::Changed);
         }
         self.known.remove(&(before.kind, before.id));
+        if before.kind == Kind::PATIENT {
+            former::lose_all(self.sql, before.row, self.at, before.version)?;
+        }
         if before.kind == Kind::SUBSCRIPTION {
             subscription::remove(self.sql, before.row)?;
         }
@@ -555,7 +571,10 @@ impl Running<'_> {
         let change = "INSERT INTO change (rid, version, kind, patient, updated, gone) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
         let (number, of) = (i64::from(kind.number()), patient.map(|row| row.0));
         let gone = i64::from(how == How::Deleted);
-        self.sql.execute(change, values![row.0, version.number(), number, of, self.at.0, gone])?;
+        let change = self.sql.insert("seq", change, values![row.0, version.number(), number, of, self.at.0, gone])?;
+        if kind == Kind::PATIENT {
+            former::goes_on(self.sql, change)?;
+        }
         let body = match how {
             How::Deleted => Vec::new(),
             _ => validate::body(kind, &id, version.number(), &moment::written(self.at), tail),

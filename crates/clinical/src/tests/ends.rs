@@ -9,7 +9,7 @@ use crate::auth::{Account, Scopes};
 use crate::definitions::Definitions;
 use crate::json::{Document, Limits};
 use crate::kind::{Id, Kind, Row};
-use crate::store::{Act, Given, NewCode, NewLeave, NewRefresh, NewToken, SignedIn, Spent, Unapplied};
+use crate::store::{Act, Given, NewCode, NewLeave, NewRefresh, NewToken, SignedIn, Spent, Sworn, Unapplied};
 use crate::validate::{Asked, prepare};
 use axum::body::Body;
 use http::{HeaderMap, Request, StatusCode};
@@ -74,7 +74,6 @@ fn agreeing(account: &Account) -> Note {
     Note::agreeing(account, "app", None, &Scopes::default(), String::new())
 }
 
-/// Anna, with an account of this name.
 /// A patient with an account, who is signed in.
 async fn anna(house: &House, gateway: &Device<'_>, name: &str) -> Account {
     let id = Id::read(&gateway.create(&patient("Anna")).await.made()).expect("an id");
@@ -90,6 +89,18 @@ fn sign_in(house: &House, account: &Account, session: &str) {
     let signed_in = SignedIn { session: sha256(session.as_bytes()), made, until: made + 600 };
     let way = ("app", String::new());
     assert!(records.sign_in_by_code(account.clone(), sha256(b"setup"), signed_in, way).expect("asked"));
+}
+
+/// Who is so called at the provider, in a sign-in of this number.
+fn sworn(house: &House, subject: &str, number: &str) -> Sworn {
+    Sworn {
+        issuer: "https://login".to_owned(),
+        claim: "sub".to_owned(),
+        subject: subject.to_owned(),
+        question: (sha256(number.as_bytes()), now(house) + 60),
+        client: "app".to_owned(),
+        origin: String::new(),
+    }
 }
 
 /// What the administrator asks.
@@ -479,6 +490,47 @@ async fn an_agreement_does_not_come_behind_the_end_of_its_session() {
     }
 }
 
+/// Shows REQ-SMART-234: a lost phone that is signed in at the provider begins nothing there, until the account is linked again.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_phone_does_not_begin_anew_at_the_provider() {
+    for house in House::both() {
+        let records = house.clinical.records();
+        let gateway = house.device("gw", Role::Gateway).with("system/*.crs").await;
+        let anna = anna(&house, &gateway, "anna").await;
+        let who = ("https://login", "sub", "a-17");
+        assert!(records.link(anna.number, who, now(&house)).expect("linked"));
+        let known = |number: &str| records.account_of(&sworn(&house, "a-17", number)).expect("asked");
+        let on_the_way = known("a").expect("she is known");
+        assert_eq!(records.remove_passkeys(anna.number).expect("removed"), (0, true));
+        assert_eq!(known("b"), None);
+        let (made, session) = (now(&house), sha256(b"phone"));
+        let begun = SignedIn { session, made, until: made + 600 };
+        assert!(!records.sign_in_upstream(on_the_way, sworn(&house, "a-17", "c"), begun).expect("asked"));
+        assert!(records.link(anna.number, who, now(&house)).expect("linked"));
+        assert_eq!(known("d").map(|account| account.number), Some(anna.number));
+    }
+}
+
+/// Shows REQ-SMART-235: a setup code by which nobody is linked, since they have another account, stays good.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_setup_code_is_not_spent_on_whom_another_account_is() {
+    for house in House::both() {
+        let records = house.clinical.records();
+        let gateway = house.device("gw", Role::Gateway).with("system/*.crs").await;
+        let (anna, berta) = (anna(&house, &gateway, "anna").await, anna(&house, &gateway, "berta").await);
+        let (made, code) = (now(&house), sha256(b"code"));
+        records.keep_setup_code(anna.number, code, made + 600).expect("kept");
+        assert!(records.link(berta.number, ("https://login", "sub", "b-4"), made).expect("linked"));
+        let begun = || SignedIn { session: sha256(b"phone"), made, until: made + 600 };
+        let link = |subject: &str, number: &str| {
+            records.link_by_code(anna.clone(), code, sworn(&house, subject, number), begun(), made).expect("asked")
+        };
+        assert!(!link("b-4", "a"), "that is Berta");
+        assert!(link("a-17", "b"));
+        assert!(!link("a-17", "c"), "the code is spent");
+    }
+}
+
 /// Shows REQ-SMART-218: a passkey that is made in a session which has ended meanwhile is none.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_passkey_does_not_come_behind_the_end_of_its_session() {
@@ -494,11 +546,11 @@ async fn a_passkey_does_not_come_behind_the_end_of_its_session() {
             records.keep_passkey(anna.number, passkey, question, (session, made)).expect("asked")
         };
         begin();
-        assert_eq!(records.remove_passkeys(anna.number).expect("removed"), 0);
+        assert_eq!(records.remove_passkeys(anna.number).expect("removed"), (0, false));
         assert!(!keep("a"));
         assert_eq!(records.passkey(b"a").expect("read"), None);
         begin();
         assert!(keep("b"));
-        assert_eq!(records.remove_passkeys(anna.number).expect("removed"), 1);
+        assert_eq!(records.remove_passkeys(anna.number).expect("removed"), (1, false));
     }
 }

@@ -9,6 +9,7 @@ mod change;
 mod consent;
 mod ends;
 mod export;
+mod former;
 mod token;
 mod transaction;
 mod turns;

@@ -3,7 +3,7 @@
 use super::consent::staff;
 use super::fixture::{Answer, Device, House, device, glucose, nobody, patient};
 use super::{everything, hold_writer};
-use crate::rest::Place as Turn;
+use crate::rest::{Aim, Place as Turn};
 use axum::body::Body;
 use http::{Request, StatusCode};
 use medlock_store::Sql;
@@ -56,7 +56,7 @@ fn long(anna: &str) -> String {
 /// All turns of those who see one patient alone, or all others.
 fn turns(house: &House, is_own: bool) -> Vec<Turn<'_>> {
     let places = if is_own { house.clinical.own_places() } else { house.clinical.places() };
-    let take = |number: usize| places.take(format!("c{}", number / 2));
+    let take = |number: usize| places.take(Aim::Look, format!("c{}", number / 2));
     let taken: Vec<_> = (0..).map_while(take).collect();
     assert_eq!(taken.len(), crate::turns::EACH);
     taken
@@ -95,7 +95,7 @@ async fn what_takes_long_takes_a_turn_and_what_does_not_needs_none() {
             // One is left to changes, however many search.
             create_if(who, &again, &long).await.made();
             let places = if is_own { house.clinical.own_places() } else { house.clinical.places() };
-            let _change = places.take_to_change("c9".to_owned()).expect("a turn");
+            let _change = places.take(Aim::Change, "c9".to_owned()).expect("a turn");
             let told = [who.get(&search).await, create_if(who, &again, &long).await];
             for busy in told {
                 assert_eq!((busy.status, busy.code()), (StatusCode::SERVICE_UNAVAILABLE, "fhir-busy"), "{busy:?}");
@@ -131,7 +131,7 @@ async fn a_condition_has_its_turn_until_the_change_is_made() {
     };
     let looked = async {
         let places = house.clinical.places();
-        let left = || (0..9).map_while(|number| places.take(format!("c{number}"))).collect::<Vec<_>>().len();
+        let left = || (0..9).map_while(|number| places.take(Aim::Look, format!("c{number}"))).collect::<Vec<_>>().len();
         while tokio::task::block_in_place(left) == crate::turns::EACH {
             sleep(SOON).await;
         }

@@ -3,6 +3,7 @@
 use super::everything;
 use super::fixture::{House, glucose};
 use crate::audit::verify;
+use crate::kind::{Id, Millis};
 use crate::store::Place;
 use http::StatusCode;
 use medlock_store::{Database, Schema, Step};
@@ -15,7 +16,7 @@ const STEPS: usize = 5;
 const PATIENT: &str = "01k84b5guo4dgf40lmjo5h5t46";
 const DEVICE: &str = "01k84b5guov4l03t5gaio2dfq2";
 
-/// Shows REQ-STORE-156: records of an earlier version are read, found and told in all their versions, their audit is whole, and others are
+/// Shows REQ-STORE-156, REQ-STORE-199: records of an earlier version are read, found and told in all their versions, their audit is whole, and others are
 /// written beside them.
 #[tokio::test(flavor = "multi_thread")]
 async fn records_of_an_earlier_version_go_on() {
@@ -32,6 +33,17 @@ async fn records_of_an_earlier_version_go_on() {
     assert_eq!(all.get(&format!("Patient/{PATIENT}/_history/1")).await.body["name"][0]["family"], "Anna");
     assert_eq!(all.get(&format!("Patient/{PATIENT}")).await.body["name"][0]["family"], "Berta");
     assert_eq!(all.get("Patient?identifier=urn:n|3").await.found(), Vec::<String>::new(), "it was deleted");
+    // What was lost before anybody noted it: one by a change, one by a deletion.
+    let (records, nobody) = (house.clinical.records(), Id::fresh(Millis(0)));
+    assert_eq!(records.another_was_named(nobody, Millis(0), None, "1").expect("asked"), None, "it is not noted yet");
+    assert!(!records.note_former().expect("noted"), "it is one portion");
+    for (value, lost) in [("1", true), ("2", false), ("3", true)] {
+        assert_eq!(
+            records.another_was_named(nobody, Millis(0), Some("urn:n"), value).expect("asked"),
+            Some(lost),
+            "{value}"
+        );
+    }
     let readings = format!("Observation?patient={PATIENT}&code=99504-3");
     assert_eq!(all.get(&readings).await.found().len(), 2);
     let gone = all.get("Patient?_id=01k84b5guo6dh49ormu0uqrmnp").await;

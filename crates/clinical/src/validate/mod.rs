@@ -146,6 +146,11 @@ impl Prepared {
 /// # Errors
 /// What is wrong with it.
 pub fn prepare(resource: Node<'_, '_>, definitions: &Definitions, asked: Asked<'_>) -> Result<Prepared, Issues> {
+    // Also of one that came within a Bundle, which may have more in all.
+    let most = Limits::RESOURCE.nodes;
+    if resource.nodes() > most {
+        return Err(Issue::new(Code::TooMuch, format!("a resource has at most {most} values")).into());
+    }
     let prepared = prepare_again(resource, definitions, asked)?;
     index::bounded(prepared.rows.codings().chain(prepared.consent.iter().flat_map(Compiled::codings)))?;
     Ok(prepared)
@@ -197,8 +202,8 @@ pub(crate) fn rows_of(kind: Kind, body: &[u8], bases: &[String]) -> Option<Index
 /// What a resource as it is kept refers to here; nothing if it cannot be read.
 pub(crate) fn references_of(kind: Kind, body: &[u8], bases: &[String]) -> Vec<Needed> {
     let Ok(document) = Document::read(body, &kept()) else { return Vec::new() };
-    let prepared = prepare_again(document.root(), Definitions::r4(), Asked { kind, bases, mark: None });
-    prepared.map(|prepared| prepared.references).unwrap_or_default()
+    let walked = walk::check(document.root(), Definitions::r4(), Asked { kind, bases, mark: None });
+    walked.map(|(references, _)| references).unwrap_or_default()
 }
 
 /// What was taken at the bound has a few bytes more since.

@@ -5,6 +5,9 @@ use crate::definitions::{Definitions, Owner, Parameter, ParameterId};
 use crate::json::Node;
 use crate::kind::{Id, Kind, Reference};
 use crate::outcome::{Code, Issue, Issues};
+use std::borrow::Cow;
+use std::cell::OnceCell;
+use std::collections::HashSet;
 
 /// Whose a resource is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,7 +33,7 @@ enum Said {
 /// Whose this resource is.
 pub(super) fn of(resource: Node<'_, '_>, definitions: &Definitions, asked: Asked<'_>) -> Result<PatientOf, Issues> {
     let parameter = |id: ParameterId| definitions.parameters.of(asked.kind).find(|parameter| parameter.id == id);
-    let reader = Reader { resource, asked };
+    let reader = Reader { resource, asked, patients_inside: OnceCell::new() };
     match definitions.owner(asked.kind) {
         Owner::Nobody => Ok(PatientOf::Nobody),
         Owner::Itself => Ok(PatientOf::Itself),
@@ -63,9 +66,11 @@ pub(super) fn of(resource: Node<'_, '_>, definitions: &Definitions, asked: Asked
 struct Reader<'r, 'd, 'a> {
     resource: Node<'d, 'a>,
     asked: Asked<'r>,
+    /// The identifiers of contained Patients, when they are asked for.
+    patients_inside: OnceCell<HashSet<Cow<'a, str>>>,
 }
 
-impl Reader<'_, '_, '_> {
+impl<'d, 'a> Reader<'_, 'd, 'a> {
     fn issue(&self, code: Code, parameter: &Parameter, what: &str) -> Issues {
         Issue::new(code, format!("{} {what}", parameter.name))
             .at(format!("{}.{}", self.asked.kind, parameter.name))
@@ -121,14 +126,18 @@ impl Reader<'_, '_, '_> {
             Some(Reference::Local(..) | Reference::Nowhere(_) | Reference::Unserved(..)) | None => Said::NoPatient,
             Some(Reference::Absolute(_)) => unknown,
             Some(Reference::Contained(inside)) => {
-                let contained = self.resource.member("contained");
-                let one = contained
-                    .iter()
-                    .flat_map(|all| all.items())
-                    .find(|one| one.member("id").and_then(Node::text).as_deref() == Some(inside));
-                let kind = one.and_then(|one| one.member("resourceType")).and_then(Node::text);
-                if kind.as_deref() == Some("Patient") { Said::Elsewhere } else { Said::NoPatient }
+                let patients = self.patients_inside.get_or_init(|| patients_inside(self.resource));
+                if patients.contains(inside) { Said::Elsewhere } else { Said::NoPatient }
             }
         }
     }
+}
+
+fn patients_inside<'a>(resource: Node<'_, 'a>) -> HashSet<Cow<'a, str>> {
+    let contained = resource.member("contained");
+    let all = contained.iter().flat_map(|contained| contained.items());
+    let text = |one: Node<'_, 'a>, name: &str| one.member(name).and_then(Node::text);
+    all.filter(|one| text(*one, "resourceType").as_deref() == Some("Patient"))
+        .filter_map(|one| text(one, "id"))
+        .collect()
 }

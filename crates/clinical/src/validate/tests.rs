@@ -91,6 +91,30 @@ fn what_r4_has_is_taken() {
     );
 }
 
+/// Shows REQ-GEN-08: long lists beside one another, and many references to what is contained, are gone through once; a resource has as
+/// many values within a Bundle as alone.
+#[test]
+fn what_is_long_is_gone_through_once() {
+    let list = |item: &str, many: usize| vec![item; many].join(",");
+    let profiles = |many| {
+        let (profile, beside) = (list("\"u\"", many), list("null", many));
+        format!(r#"{{"resourceType":"Patient","meta":{{"profile":[{profile}],"_profile":[{beside}]}}}}"#)
+    };
+    assert_eq!(prepared(&profiles(49_000)).err(), None);
+    let performers = list(r##"{"reference":"#x"}"##, 20_000);
+    let contained = list(r#"{"resourceType":"Specimen","id":"s"}"#, 15_000);
+    let more = format!(
+        r##","contained":[{contained},{{"resourceType":"Practitioner","id":"x"}}],"performer":[{performers}]"##
+    );
+    let told = prepared(&observation(&more)).expect_err("nobody refers to the specimens");
+    assert_eq!(told.all().len(), 1);
+    let beyond = profiles(51_000);
+    let document = Document::read(beyond.as_bytes(), &Limits::BUNDLE).expect("within a Bundle");
+    let asked = Asked { kind: Kind::PATIENT, bases: &[], mark: None };
+    let told = prepare(document.root(), Definitions::r4(), asked).expect_err("too much of it");
+    assert_eq!(told.all()[0].code, Code::TooMuch);
+}
+
 /// Shows REQ-GEN-07.
 #[test]
 fn rules_over_several_elements_are_told_by_their_keys() {

@@ -156,17 +156,14 @@ impl Walk<'_> {
                 if value.items().next().is_none() {
                     self.issue(Code::Cardinality, "a list is not empty: leave it out instead");
                 }
-                let partner = partner(name, parent);
+                let mut beside = partner(name, parent).map(Node::items);
                 for (place, item) in value.items().enumerate() {
                     if let Some(last) = self.path.last_mut() {
                         last.1 = Some(place);
                     }
                     // A value may be absent where something is said beside it, and the other way round.
-                    let excused = item.sort() == Sort::Null
-                        && partner
-                            .and_then(|partner| partner.items().nth(place))
-                            .is_some_and(|other| other.sort() != Sort::Null);
-                    if !excused {
+                    let other = beside.as_mut().and_then(Iterator::next);
+                    if item.sort() != Sort::Null || other.is_none_or(|other| other.sort() == Sort::Null) {
                         self.value(name, item, element, member);
                     }
                 }

@@ -258,10 +258,7 @@ async fn an_agreement_is_noted_with_all_its_scopes() {
         let found = house.read(&token(&given, "access_token"), "AuditEvent?action=E").await.resources();
         let agreed = found.iter().find(|event| sort_of(event) == "110137").expect("the agreement");
         assert_eq!(agreed["entity"][1]["detail"][0]["valueString"], given.body["scope"]);
-        assert!(
-            given.body["scope"].as_str().is_some_and(|given| given.ends_with("patient/Patient.cruds")),
-            "{given:?}"
-        );
+        assert!(given.body["scope"].as_str().is_some_and(|given| given.ends_with("patient/Patient.rus")), "{given:?}");
     }
 }
 

@@ -133,7 +133,7 @@ fn refused(name: &str, answer: &Answer) {
     );
 }
 
-/// Shows REQ-SMART-52: software gets a token in its own name by an assertion, for five minutes, within its registration.
+/// Shows REQ-SMART-52, REQ-SMART-236: software gets a token in its own name by an assertion, for five minutes, within its registration.
 #[tokio::test(flavor = "multi_thread")]
 async fn software_gets_a_token_by_its_key() {
     let house = House::new();
@@ -149,10 +149,16 @@ async fn software_gets_a_token_by_its_key() {
     let access = token(&given, "access_token");
     assert_eq!(house.read(&access, "Patient").await.found().len(), 1);
     // `scope_beyond_registration`
-    assert_eq!(house.read(&access, "Observation").await.status, StatusCode::FORBIDDEN);
+    let beyond = house.read(&access, "Observation").await;
+    assert_eq!(beyond.status, StatusCode::FORBIDDEN);
+    assert_eq!(beyond.header("www-authenticate"), "Bearer realm=\"fhir\", error=\"insufficient_scope\"");
     let other = Backend::new(&house, "system/Device.rs").await;
     let none = other.ask_with(&other.header(), &other.claims("1")).await;
     assert_eq!(none.body["error"], "invalid_scope");
+    assert_eq!(none.body["error_description"], "no scope is left: the client is registered for others");
+    let none = backend.given("system/Foo.rs").await;
+    let said = none.body["error_description"].as_str().unwrap_or_default();
+    assert!(none.body["error"] == "invalid_scope" && said.contains("system/Foo.rs"), "{none:?}");
     house.site.clock.advance(300);
     assert_eq!(house.read(&access, "Patient").await.code(), "smart-token");
     // At the devices' door too, for that address.

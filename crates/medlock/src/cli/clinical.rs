@@ -149,7 +149,8 @@ pub(crate) enum UserCommand {
         #[command(flatten)]
         hub: HubArgs,
     },
-    /// Remove all passkeys of an account and end its sessions and what it granted to apps, as when a phone is lost.
+    /// Remove all passkeys of an account, unlink it from the OpenID provider, and end its sessions and what it granted to apps, as when a
+    /// phone is lost.
     LostPasskeys {
         /// The account's name.
         name: String,

@@ -163,6 +163,26 @@ async fn stopping_finishes_answers_under_way_and_ends_those_that_never_end() {
     assert!(never.await.expect("no panic").is_err());
 }
 
+/// Shows REQ-NODE-102: a request of HTTP/1.1 that names no host, or two, is refused; of HTTP/1.0 none is needed.
+#[tokio::test]
+async fn a_request_is_for_one_host() {
+    let running = start(None, short(), router()).await;
+    for (version, hosts, status) in [
+        ("HTTP/1.1", "Host: a\r\n", "200"),
+        ("HTTP/1.1", "", "400"),
+        ("HTTP/1.1", "Host: a\r\nHost: b\r\n", "400"),
+        ("HTTP/1.0", "", "200"),
+        ("HTTP/1.0", "Host: a\r\nHost: b\r\n", "400"),
+    ] {
+        let mut stream = TcpStream::connect(running.address).await.expect("connected");
+        let request = format!("GET /from {version}\r\nConnection: close\r\n{hosts}\r\n");
+        stream.write_all(request.as_bytes()).await.expect("sent");
+        let (_, answer) = closed(stream).await;
+        let answer = String::from_utf8_lossy(&answer).into_owned();
+        assert!(answer.starts_with(&format!("{version} {status}")), "{version} {hosts:?}: {answer}");
+    }
+}
+
 /// Shows REQ-NODE-54.
 #[tokio::test]
 async fn nonsense_is_survived() {

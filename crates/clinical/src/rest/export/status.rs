@@ -3,6 +3,7 @@
 
 use super::super::answer;
 use super::super::asking::{Asking, insert, store_failed, too_late};
+use super::super::places::Aim;
 use super::{next_file, place, sights};
 use crate::access::{Caller, Verb};
 use crate::kind::{Kind, Millis};
@@ -49,7 +50,7 @@ impl Asking {
         }
         // It takes its turn among the searches that may look at everything of a kind; without one it is asked for again.
         if export.division.open.is_some()
-            && let Some(_turn) = self.door.clinical.places().take(caller.taker())
+            && let Some(_turn) = self.door.clinical.places().take(Aim::Look, caller.taker())
         {
             self.divide(&caller, &mut export)?;
         }

@@ -2,7 +2,7 @@
 
 use super::{Person, Ward, actor, anna, doctor, person};
 use crate::backend::Backend;
-use crate::fixture::{House, device, glucose, transaction};
+use crate::fixture::{House, device, glucose, patient, transaction};
 use http::StatusCode;
 use medlock_clinical::consent::Base;
 use medlock_trust::Role;
@@ -74,7 +74,7 @@ async fn the_audit_of_a_hidden_patient_is_hidden() {
 }
 
 /// Shows REQ-CONS-11: consent gates neither what devices write, nor what one reads that works for itself; a gateway reads what
-/// no provision takes from it by name.
+/// no provision takes from it by name, also where it creates what is there.
 #[tokio::test(flavor = "multi_thread")]
 async fn consent_never_gates_what_devices_do() {
     for house in House::both() {
@@ -106,6 +106,27 @@ async fn consent_never_gates_what_devices_do() {
         for status in [StatusCode::CREATED, StatusCode::OK] {
             assert_eq!(gateway.send("POST", "Observation", &headers, &once.to_string()).await.status, status);
         }
+        // That it is there it learns, and nothing of it; of another patient's, what it may read.
+        let given = async |condition: &str, resource: &Value| {
+            let whole = [headers[0], ("if-none-exist", condition), ("prefer", "return=representation")];
+            let kind = resource["resourceType"].as_str().expect("a kind");
+            let alone = gateway.send("POST", kind, &whole, &resource.to_string()).await;
+            let request = json!({ "method": "POST", "url": kind, "ifNoneExist": condition });
+            let entry = json!([{ "resource": resource, "request": request }]);
+            let bundle = json!({ "resourceType": "Bundle", "type": "transaction", "entry": entry }).to_string();
+            let together = gateway.send("POST", "", &[whole[0], whole[2]], &bundle).await;
+            let first = &together.body["entry"][0];
+            assert!(
+                alone.status == StatusCode::OK && first["response"]["status"] == "200 OK",
+                "{alone:?} {together:?}"
+            );
+            assert_eq!(alone.body.is_object(), first.get("resource").is_some());
+            alone.body.is_object()
+        };
+        assert!(!given("identifier=urn:r|4", &once).await);
+        assert!(!given(&format!("_id={}", ward.anna), &patient("Anna")).await);
+        let others = ward.readings.iter().find(|(name, _)| *name == "other").expect("Bert's");
+        assert!(given(&format!("_id={}", others.1), &once).await);
         assert_eq!(gateway.create(&device("new", &ward.anna)).await.status, StatusCode::CREATED);
         // She sees no gateway, and takes it back all the same.
         let all = anna.get("Consent").await.body["entry"].as_array().cloned().unwrap_or_default();
