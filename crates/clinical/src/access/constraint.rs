@@ -5,10 +5,11 @@
 //! one holds of a row or does not, whoever asks; what may be made or changed is told by it as what may be seen.
 
 use crate::definitions::{Definitions, SearchType};
-use crate::kind::Kind;
+use crate::kind::{Id, Kind};
 use crate::query::{self, Filter, Handling, Terms};
 use crate::store::{Statement, constrain};
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 use std::fmt;
 
 /// Parameters of one scope, at most.
@@ -64,6 +65,11 @@ impl Constraint {
     /// Its parameters, each with the values one of which has to be there, as a search writes them.
     pub fn parameters(&self) -> impl Iterator<Item = (&str, &[String])> {
         self.parameters.iter().map(|(name, values)| (name.as_str(), values.as_slice()))
+    }
+
+    /// The patients whom it names, of rows of this kind.
+    pub(super) fn patients(&self, kind: Kind, out: &mut BTreeSet<Id>) {
+        self.filters.iter().for_each(|filter| filter.patients(kind, out));
     }
 
     /// How many values it asks for.

@@ -4,8 +4,9 @@ use super::constraint::Constraint;
 use super::right::{Reach, Right, Writer};
 use crate::consent::Ruling;
 use crate::definitions::{Definitions, Parameter, Place};
-use crate::kind::{Kind, Row};
+use crate::kind::{Id, Kind, Row};
 use crate::store::Statement;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// Which rows may be seen or made, for one verb.
@@ -121,6 +122,13 @@ impl Sight {
     /// What has to hold of what is of this kind, one of them; none: nothing has to.
     pub(crate) fn constraints(&self, kind: Kind) -> Vec<&Constraint> {
         self.of(kind).map(|reached| reached.only.as_deref()).collect::<Option<_>>().unwrap_or_default()
+    }
+
+    /// The patients whom that names: nothing of theirs is there, where nothing is seen.
+    pub(crate) fn patients(&self, kind: Kind) -> BTreeSet<Id> {
+        let mut patients = BTreeSet::new();
+        self.constraints(kind).into_iter().for_each(|only| only.patients(kind, &mut patients));
+        patients
     }
 
     /// Appends the condition on the row `alias`, which is of this kind, in brackets.

@@ -5,6 +5,7 @@ use crate::auth::{Account, Scopes};
 use crate::kind::{Kind, Millis, Row, Version};
 use minicbor::Encoder;
 use minicbor::encode::Error;
+use std::collections::HashSet;
 use std::convert::Infallible;
 
 /// The version of the form.
@@ -13,6 +14,8 @@ pub(super) const FORM: u8 = 1;
 const QUERY: usize = 512;
 /// The parameters that name a patient or resources.
 const NAMING: [&str; 4] = ["patient", "subject", "_id", "identifier"];
+/// The parameter of an export that has searches.
+const SEARCHES: &str = "_typeFilter";
 /// Patients that one entry names, at most: an act that is about more makes several.
 const PATIENTS: usize = 1_000;
 
@@ -179,6 +182,18 @@ impl Note {
         Self { patients: patients.into_iter().collect(), ..self }
     }
 
+    /// Whether it is about any patient's data.
+    pub(crate) const fn is_of_patients(&self) -> bool {
+        !self.patients.is_empty()
+    }
+
+    /// The same about those of its patients alone whom none of these is about; `None`: there are none.
+    pub(crate) fn but_for(&self, others: &[Self]) -> Option<Self> {
+        let known: HashSet<Row> = others.iter().flat_map(|note| note.patients.iter().copied()).collect();
+        let patients: Vec<Row> = self.patients.iter().copied().filter(|patient| !known.contains(patient)).collect();
+        (!patients.is_empty()).then(|| Self { patients, ..self.clone() })
+    }
+
     /// The same, of what was looked for beside that.
     #[must_use]
     pub(crate) fn looking(self) -> Self {
@@ -280,13 +295,33 @@ impl Note {
 
 /// What is kept of a long search.
 fn kept(query: &str) -> String {
-    let names = |pair: &&str| {
-        form_urlencoded::parse(pair.as_bytes())
-            .next()
-            .is_some_and(|(name, _)| NAMING.contains(&name.split([':', '.']).next().unwrap_or_default()))
-    };
-    let (naming, others): (Vec<&str>, Vec<&str>) = query.split('&').partition(names);
-    [naming, others].concat().join("&").chars().take(QUERY).collect()
+    let (naming, others): (Vec<&str>, Vec<&str>) = query.split('&').partition(|part| names(part));
+    let searched: Vec<String> = others.iter().flat_map(|part| searched(part)).collect();
+    let all = naming.into_iter().chain(searched.iter().map(String::as_str)).chain(others);
+    all.collect::<Vec<_>>().join("&").chars().take(QUERY).collect()
+}
+
+/// Whether a parameter names a patient or resources.
+fn names(part: &str) -> bool {
+    let (name, _) = parameter(part);
+    NAMING.contains(&name.split([':', '.']).next().unwrap_or_default())
+}
+
+/// What names them in the searches that a parameter of an export has, each by itself.
+fn searched(part: &str) -> Vec<String> {
+    let (name, value) = parameter(part);
+    if name != SEARCHES {
+        return Vec::new();
+    }
+    let naming = value.split(['?', '&']).filter(|part| names(part));
+    naming.map(|part| form_urlencoded::Serializer::new(String::new()).append_pair(SEARCHES, part).finish()).collect()
+}
+
+/// Name and value; before the first one may stand the address that was asked.
+fn parameter(part: &str) -> (String, String) {
+    let name = part.split('=').next().unwrap_or_default();
+    let own = name.rfind('?').and_then(|place| part.get(place + 1..)).unwrap_or(part);
+    form_urlencoded::parse(own.as_bytes()).next().map(|(name, value)| (name.into(), value.into())).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -303,6 +338,24 @@ mod tests {
             told.starts_with("%70atient:Patient=anna&subject.identifier=s%7C1&_id=y&_lastUpdated=gt1900,"),
             "{told}"
         );
+        assert_eq!(told.chars().count(), QUERY);
+    }
+
+    /// Shows REQ-AUDIT-44: also within the searches of an export, the first parameter of an address among them.
+    #[test]
+    fn what_is_kept_of_a_long_export_says_whose_it_is() {
+        let long = "x".repeat(QUERY);
+        let first =
+            format!("https://a.example/fhir/$export?_typeFilter=Observation?code={long}%26patient%3Danna%26date%3D1");
+        let other = format!("_type=Patient&_typeFilter={long}%3F_id%3Dy,Device?subject:Patient.identifier%3Ds%257C1");
+        let told = kept(&format!("{first}&{other}&_typeFilter=Patient?name={long}"));
+        let naming = [
+            "_typeFilter=patient%3Danna",
+            "_typeFilter=_id%3Dy%2CDevice",
+            "_typeFilter=subject%3APatient.identifier%3Ds%257C1",
+            "https://a.example/fhir/$export?_typeFilter=",
+        ];
+        assert!(told.starts_with(&naming.join("&")), "{told}");
         assert_eq!(told.chars().count(), QUERY);
     }
 }

@@ -107,7 +107,7 @@ impl Filter {
     }
 
     /// The patients that it names, of a resource of this kind.
-    pub(super) fn patients(&self, kind: Kind, out: &mut BTreeSet<Id>) {
+    pub(crate) fn patients(&self, kind: Kind, out: &mut BTreeSet<Id>) {
         match self {
             Self::Patient(ids) => out.extend(ids),
             Self::Id(ids) if kind == Kind::PATIENT => out.extend(ids),

@@ -43,6 +43,7 @@ impl Asking {
         let sight = caller.sight(Verb::Search);
         let found = questions.ask(|limit| records.events(&sight, &wanted, page, limit))?;
         let given = found.all.iter().filter_map(|noted| noted.patient);
+        let given = given.chain(found.besides.iter().copied());
         let patients = given.chain(self.about(&sight, plan, !found.all.is_empty())?).collect();
         self.noted(note.searching(query).about(Kind::AUDIT_EVENT, None, None, patients))?;
         let next = found.next.as_ref().map(|next| records.seal(next, &binding));

@@ -7,7 +7,7 @@ use crate::access::{Caller, Verb};
 use crate::audit::Note;
 use crate::definitions::Definitions;
 use crate::json::{Document, Limits, Node};
-use crate::kind::{Id, Kind, Row, Version};
+use crate::kind::{Id, Kind, Version};
 use crate::moment;
 use crate::outcome::{Code, Issue, Refusal};
 use crate::query::Handling;
@@ -209,7 +209,8 @@ impl Asking {
         let text = with_status(resource, if wanted.active { "active" } else { "off" }, None);
         let document = read_json(&text, &Limits::BUNDLE)?;
         let prepared = validate::prepare(document.root(), Definitions::r4(), asked)?;
-        Ok(prepared.subscribed(subscriber.filter(|_| wanted.active)))
+        let named = self.about(&caller.sight(Verb::Search), &plan, false)?;
+        Ok(prepared.subscribed(subscriber.filter(|_| wanted.active)).naming(named))
     }
 
     /// Does what a request asks, each act for the entry of a Bundle that `place` gives; reads it again while what its conditions find changes.
@@ -226,17 +227,12 @@ impl Asking {
             let about_these = note.clone().of_patients(conditions.patients());
             let acts = acts.map_err(|why| self.refused(&about_these, why))?;
             let about: Vec<_> = acts.iter().map(|act| (act.verb(), act.kind(), act.id())).collect();
-            let applied = self.door.clinical.records().apply(caller, acts, note);
+            let applied = self.door.clinical.records().apply(caller, acts, &about_these);
             conditions.end();
             match applied {
                 Ok(done) => {
                     if done.iter().any(Done::ends_accounts) {
                         self.door.clinical.forget_ended(self.door.clinical.clock().now().unix());
-                    }
-                    let known: Vec<Row> = done.iter().filter_map(Done::patient).collect();
-                    let others: Vec<Row> = conditions.patients().filter(|row| !known.contains(row)).collect();
-                    if !others.is_empty() {
-                        self.noted(note.clone().of_patients(others).looking())?;
                     }
                     return Ok(done);
                 }
@@ -253,7 +249,11 @@ impl Asking {
                     let why = place(act).map_or(why.clone(), |number| why.of_entry(number));
                     return Err(self.refused(&about_these.decided_by(consents), why));
                 }
-                Err(Unapplied::Store(error)) => return Err(store_failed(&error)),
+                Err(Unapplied::Store(error)) => {
+                    let why = store_failed(&error);
+                    // That nothing else was in the way tells of whom the conditions are about.
+                    return Err(if about_these.is_of_patients() { self.refused(&about_these, why) } else { why });
+                }
             }
         }
         let about_these = note.clone().of_patients(conditions.patients());

@@ -4,12 +4,13 @@ use super::answer;
 use super::asking::{Asking, absent, read_whole, store_failed, too_late};
 use super::change::read_json;
 use crate::access::{Sight, Verb};
+use crate::audit::Note;
 use crate::consent::{Broken, Reason};
 use crate::json::{Limits, Node};
 use crate::kind::{Id, Kind, Millis};
 use crate::moment;
 use crate::outcome::{Code, Issue, Refusal};
-use crate::query::Handling;
+use crate::query::{Handling, Plan};
 use crate::store::{NewGlass, Stored};
 use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
@@ -53,7 +54,7 @@ impl Asking {
         })?;
         let (clinical, unruled) = (&self.door.clinical, caller.sight(Verb::Read).unruled());
         let found = match (id, id.and_then(Id::read)) {
-            (None, _) => self.identified(&unruled, document.root()).map_err(|why| self.refused(&note, why))?,
+            (None, _) => self.identified(&note, &unruled, document.root())?,
             (_, Some(id)) => clinical.records().read(&unruled, kind, &id).map_err(|error| store_failed(&error))?,
             (_, None) => None,
         };
@@ -82,8 +83,21 @@ impl Asking {
         ])))
     }
 
-    /// The one patient with the identifier that the parameter of that name gives.
-    fn identified(&self, sight: &Sight, root: Node<'_, '_>) -> Result<Option<Stored>, Refusal> {
+    /// The one patient with the identifier that the parameter of that name gives. That there are several is told to each of them.
+    fn identified(&self, note: &Note, sight: &Sight, root: Node<'_, '_>) -> Result<Option<Stored>, Refusal> {
+        let plan = self.identifying(root).map_err(|why| self.refused(note, why))?;
+        let (records, limit) = (self.door.clinical.records(), self.door.clinical.settings().search_limit);
+        let late = |error| self.refused(note, too_late(error));
+        let found = records.matching(sight, &plan, limit).map_err(late)?;
+        if found.len() > 1 {
+            let these = note.clone().of_patients(records.whose(sight, &plan, limit).map_err(late)?);
+            let many = Issue::new(Code::ManyMatches, "there is more than one such Patient");
+            return Err(self.refused(&these, many.into()));
+        }
+        Ok(found.into_iter().next())
+    }
+
+    fn identifying(&self, root: Node<'_, '_>) -> Result<Plan, Refusal> {
         let identifier = parameter(root, "identifier", "valueIdentifier");
         let text = |name: &str| identifier.and_then(|node| node.member(name)).and_then(Node::text);
         // A system without a value would be all of it.
@@ -95,13 +109,7 @@ impl Asking {
         };
         let token = format!("{}|{}", escaped(&system), escaped(&value));
         let query = form_urlencoded::Serializer::new(String::new()).append_pair("identifier", &token).finish();
-        let plan = self.plan(Kind::PATIENT, &query, Handling::Strict)?;
-        let clinical = &self.door.clinical;
-        let found = clinical.records().matching(sight, &plan, clinical.settings().search_limit).map_err(too_late)?;
-        match found.len() {
-            0 | 1 => Ok(found.into_iter().next()),
-            _ => Err(Issue::new(Code::ManyMatches, "there is more than one such Patient").into()),
-        }
+        self.plan(Kind::PATIENT, &query, Handling::Strict)
     }
 
     /// Who, when, and why: for the patient, and for who reads the patient.

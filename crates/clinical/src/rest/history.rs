@@ -1,6 +1,6 @@
 //! Histories: of a resource, of a kind, of all (FHIR R4, section 3.1.0.13).
 
-use super::asking::{Asking, absent, denied};
+use super::asking::{Asking, absent, denied, store_failed};
 use super::questions::Questions;
 use super::{answer, bundle};
 use crate::access::Verb;
@@ -11,6 +11,7 @@ use crate::query::CURSOR;
 use crate::store::{Counted, Found, HistoryOf, Page};
 use axum::response::Response;
 use http::StatusCode;
+use std::collections::BTreeSet;
 
 /// How many versions a page has where nobody says.
 const COUNT: u16 = 50;
@@ -95,7 +96,11 @@ impl Asking {
             return Err(self.refused(&note, absent(kind)));
         };
         self.complete(&sight, &mut found.resources)?;
-        let patients = found.resources.iter().filter_map(|stored| stored.patient).chain(counted.patients).collect();
+        let named =
+            if id.is_none() { kinds.iter().flat_map(|kind| sight.patients(*kind)).collect() } else { BTreeSet::new() };
+        let named = clinical.records().patients(&named).map_err(|error| store_failed(&error))?;
+        let given = found.resources.iter().filter_map(|stored| stored.patient).chain(named);
+        let patients = given.chain(counted.patients).chain(found.behind).collect();
         let kind = kinds.first().copied().unwrap_or(Kind::PATIENT);
         self.noted(note.searching(&path).about(kind, None, None, patients))?;
         let next = found.next.as_ref().map(|next| clinical.records().seal(next, &binding));

@@ -186,7 +186,8 @@ impl Asking {
         if let Some(Reach::Patient(own)) = sight.only_of(plan.kind()) {
             return Ok(vec![own]);
         }
-        let named = plan.patients();
+        let mut named = plan.patients();
+        named.extend(sight.patients(plan.kind()));
         if named.is_empty() || has_found && named.len() == 1 && plan.is_of_patients() {
             return Ok(Vec::new());
         }

@@ -167,11 +167,6 @@ pub struct Done {
 }
 
 impl Done {
-    /// The row of the patient whose it is.
-    pub(crate) const fn patient(&self) -> Option<Row> {
-        self.patient
-    }
-
     /// Whether it was deleted, and people sign in whose resource it was.
     pub(crate) fn ends_accounts(&self) -> bool {
         self.how == How::Deleted && [Kind::PATIENT, Kind::PRACTITIONER].contains(&self.kind)

@@ -1,6 +1,6 @@
 //! The audit, read: under the same sight as resources, newest first.
 
-use super::search::COUNTED;
+use super::search::{COUNTED, OF_WHOM};
 use super::{Cursor, Order, Records, Statement};
 use crate::access::{Reach, Sight};
 use crate::audit::{By, Entry, Person};
@@ -70,6 +70,8 @@ pub(crate) struct Events {
     pub(crate) next: Option<Cursor>,
     /// How many there are, where a page has none; `None`: more than are counted.
     pub(crate) total: Option<i64>,
+    /// Whose those are that are counted, as far as that is told, or the first one behind the page.
+    pub(crate) besides: BTreeSet<Row>,
     /// Resources by their rows.
     pub(crate) resources: BTreeMap<i64, (Kind, Id)>,
     /// People by their accounts.
@@ -188,10 +190,14 @@ impl Records {
                         if counted > COUNTED {
                             return Ok(false);
                         }
+                        if page.besides.len() < OF_WHOM {
+                            page.besides.extend(noted.patient);
+                        }
                         continue;
                     }
                     if page.all.len() == count {
                         more = true;
+                        page.besides.extend(noted.patient);
                         return Ok(false);
                     }
                     page.all.push(noted);

@@ -8,7 +8,7 @@
 use super::beginning::beginning;
 use super::condition::{Conditions, Of};
 use super::read::{COLUMNS, Stored};
-use super::search::Driver;
+use super::search::{Counted, Driver, counted};
 use super::{Records, Sights, Statement};
 use crate::kind::{Kind, Millis, Seq};
 use crate::query::{Order, Plan};
@@ -25,7 +25,7 @@ const CHANGES: i64 = 2_000;
 const TOGETHER: usize = 256 << 10;
 
 /// What is exported, as it was asked.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Wish {
     /// Whether only what is some patient's.
     pub(crate) of_patients: bool,
@@ -38,6 +38,9 @@ pub(crate) struct Wish {
     /// What the scopes of who asked ask of those kinds besides.
     #[serde(default)]
     pub(crate) only: Vec<String>,
+    /// The address with all parameters, also those of a body: for the audit.
+    #[serde(default)]
+    pub(crate) asked_for: String,
 }
 
 /// One file: the resources of one kind that came into the export with these changes.
@@ -68,7 +71,7 @@ pub(crate) struct Export {
     pub(crate) id: [u8; 16],
     /// By which software.
     pub(crate) client: String,
-    /// The address that was asked.
+    /// The address that was asked, as the manifest says it: without the parameters of a body.
     pub(crate) request: String,
     pub(crate) wish: Wish,
     /// The newest change of that moment.
@@ -196,7 +199,7 @@ impl Records {
         })
     }
 
-    /// How many resources some changes bring into an export, of those that are in sight.
+    /// How many resources some changes bring into an export, of those that are in sight, and whose they are.
     ///
     /// # Errors
     /// [`Error`]; [`Error::Late`].
@@ -206,12 +209,11 @@ impl Records {
         part: &Part<'_>,
         (after, upto): (Seq, Seq),
         limit: Duration,
-    ) -> Result<Brought<u32>, Error> {
+    ) -> Result<Brought<Counted>, Error> {
         self.database().read_within("count what is exported", limit, |sql| {
             let upto = bounded(sql, part.kind, after, upto)?;
-            let question = brought(sql, "count(*) AS n", sights, part, (after, upto))?;
-            let found = first(sql, "resource", question.sql(), question.values(), |row| row.number("n"))?.unwrap_or(0);
-            Ok(Brought { found, upto })
+            let question = brought(sql, "r.patient AS patient", sights, part, (after, upto))?;
+            Ok(Brought { found: counted(sql, &question)?, upto })
         })
     }
 

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 /// Resources that are counted, at most.
 pub(super) const COUNTED: i64 = 10_000;
 /// Patients of whom it is told that something of theirs was counted, at most.
-const OF_WHOM: usize = 1_000;
+pub(super) const OF_WHOM: usize = 1_000;
 
 /// A page of what was found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -86,11 +86,25 @@ impl Records {
         })
     }
 
+    /// Whose it is that is found, as far as that is told, where more is found by an identifier than is meant.
+    ///
+    /// # Errors
+    /// [`Error`]; [`Error::Late`].
+    pub(crate) fn whose(&self, sight: &Sight, plan: &Plan, limit: Duration) -> Result<Vec<Row>, Error> {
+        self.database().read_brief("look whose what was found is", limit, |sql| {
+            let (inner, _) = question(sql, sight, plan, "r.patient AS patient")?;
+            Ok(counted(sql, &inner)?.patients)
+        })
+    }
+
     /// The rows of these patients, whoever may see them: for the audit.
     ///
     /// # Errors
     /// [`Error`].
     pub(crate) fn patients(&self, ids: &BTreeSet<Id>) -> Result<Vec<Row>, Error> {
+        if ids.is_empty() {
+            return Ok(Vec::new());
+        }
         self.database().read("look for patients who are named", |sql| {
             let rows = ids.iter().map(|id| {
                 let mut question = Statement::kept("r.rid", &Sight::of_what_was_named(Kind::PATIENT), Kind::PATIENT);

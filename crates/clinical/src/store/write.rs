@@ -43,6 +43,8 @@ pub(super) struct Work {
     leave: i64,
     acts: Vec<Act>,
     notes: Vec<Note>,
+    /// What was looked for besides, and of whom.
+    looked: Note,
     pub(super) numbers: Numbers,
     sights: Sights,
     naming: Naming,
@@ -97,7 +99,8 @@ impl Records {
         Id::fresh(Millis(self.clock.unix_millis()))
     }
 
-    /// Does all acts or none, with the audit.
+    /// Does all acts or none, with the audit: that of the acts, and that of the search for what decided them, of the patients whom `note`
+    /// has besides.
     ///
     /// # Errors
     /// [`Unapplied`].
@@ -127,6 +130,7 @@ impl Records {
             acts.iter().filter_map(Act::prepared).map(Prepared::rows).chain(&codes).chain(waited).collect::<Vec<_>>();
         let codings = acts.iter().filter_map(Act::prepared).filter_map(Prepared::consent).flat_map(Compiled::codings);
         let numbers = self.dictionary.numbers(self.database(), &rows, codings)?;
+        let looked = note.clone().looking();
         let notes = acts.iter().map(|act| note.doing(caller, act.verb(), act.kind())).collect();
         let sights = Sights {
             references: caller.references(),
@@ -139,7 +143,8 @@ impl Records {
         };
         let (naming, author, open) = (caller.naming(), caller.author(), Arc::clone(&self.statements));
         let (leave, writer) = (caller.leave(), caller.writer());
-        let work = Work { device, leave, acts, notes, numbers, sights, naming, author, writer, statements, open };
+        let work =
+            Work { device, leave, acts, notes, looked, numbers, sights, naming, author, writer, statements, open };
         let ended: Arc<Mutex<Option<Ended>>> = Arc::default();
         let told = Arc::clone(&ended);
         let presses = matches!(work.acts.as_slice(), [act] if act.presses());
@@ -235,7 +240,10 @@ impl Running<'_> {
         self.judge(&done)?;
         let gone = done.iter().filter(|done| done.ends_accounts()).map(|done| done.row.0);
         account::left(self.sql, &gone.collect::<Vec<_>>(), self.at.0 / 1_000)?;
-        let notes: Vec<Note> = work.notes.iter().zip(&done).map(|(note, done)| noted(note, done)).collect();
+        let acts = work.acts.iter().zip(&done);
+        let mut notes: Vec<Note> =
+            work.notes.iter().zip(acts).map(|(note, (act, done))| noted(note, act, done)).collect();
+        notes.extend(work.looked.but_for(&notes));
         audit::append_behind(self.sql, self.audited, self.at, &notes)?;
         Ok(done)
     }
@@ -658,8 +666,9 @@ impl<'b> Named<'b> {
     }
 }
 
-fn noted(note: &Note, done: &Done) -> Note {
+fn noted(note: &Note, act: &Act, done: &Done) -> Note {
     let there = done.row != Row(0);
-    let patients = done.patient.into_iter().chain(done.was).collect();
+    let named = act.prepared().map(Prepared::named).unwrap_or_default();
+    let patients = done.patient.into_iter().chain(done.was).chain(named.iter().copied()).collect();
     note.about(done.kind, there.then_some(done.row), there.then_some(done.version), patients)
 }

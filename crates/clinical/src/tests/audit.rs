@@ -98,7 +98,16 @@ fn entries_of(house: &House, patient: &str) -> i64 {
     counted.expect("counted").expect("a number")
 }
 
-/// Shows REQ-AUDIT-36, REQ-AUDIT-37, REQ-AUDIT-39: who counts, or asks by a condition, is told something of those whom they name, whatever is found or
+/// More entries come to be this patient's than so many.
+async fn until_more(house: &House, patient: &str, than: i64) {
+    let began = Instant::now();
+    while entries_of(house, patient) <= than {
+        assert!(began.elapsed() < Duration::from_secs(10), "nothing is told");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// Shows REQ-AUDIT-36, REQ-AUDIT-37, REQ-AUDIT-39, REQ-AUDIT-49: who counts, or asks by a condition, is told something of those whom they name, whatever is found or
 /// refused; and of those whose it is that was counted.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_counted_or_probed_is_told_to_whom_it_is_about() {
@@ -120,6 +129,7 @@ async fn what_is_counted_or_probed_is_told_to_whom_it_is_about() {
             format!("Observation/{id}/_history?_count=0"),
             "Observation?date=lt2024-01-02&_count=1&_sort=date".to_owned(),
             "Observation?date=lt2024-01-02&_count=1&_sort=date&_total=accurate".to_owned(),
+            "Observation/_history?_count=1".to_owned(),
         ];
         let kept = [
             ("PUT", hers("date=2024-01-01"), [("if-match", "W/\"999\"".to_owned())], StatusCode::PRECONDITION_FAILED),
@@ -166,5 +176,78 @@ async fn what_is_counted_or_probed_is_told_to_whom_it_is_about() {
         moved["device"]["reference"] = format!("Device/{his}").into();
         assert_eq!(all.put(&format!("Observation/{id}"), &moved).await.status, StatusCode::OK);
         assert!(entries_of(&house, &anna) > before.0 && entries_of(&house, &bert) > before.1);
+    }
+}
+
+/// Shows REQ-AUDIT-45: events of the audit are of their patients: who counts some, or sees that there are more, is told to them.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_counts_events_is_told_to_whose_they_are() {
+    for house in House::both() {
+        let all = everything(&house).await;
+        // Hers is the older one of two: it is behind the page.
+        let [anna, bert] = [all.create(&patient("Anna")).await.made(), all.create(&patient("Bert")).await.made()];
+        let made = "AuditEvent?action=C";
+        for (path, of_his) in [(format!("{made}&_count=1"), 1), (format!("{made}&_summary=count"), 1)] {
+            let before = (entries_of(&house, &anna), entries_of(&house, &bert));
+            assert_eq!(all.get(&path).await.status, StatusCode::OK, "{path}");
+            until_more(&house, &anna, before.0).await;
+            let now = (entries_of(&house, &anna), entries_of(&house, &bert));
+            assert_eq!(now, (before.0 + 1, before.1 + of_his), "{path}");
+        }
+    }
+}
+
+/// Shows REQ-AUDIT-47: what conditions name is noted with the change, in one verb: what was changed is answered as done, also while nothing
+/// that is read can be noted.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_changed_is_answered_as_done() {
+    for house in House::both() {
+        let all = everything(&house).await;
+        let [anna, bert] = [all.create(&patient("Anna")).await.made(), all.create(&patient("Bert")).await.made()];
+        let records = house.clinical.records();
+        // One row that can be noted of nobody.
+        let (fails, works) = match records.database().engine() {
+            Engine::Postgres => (
+                "ALTER TABLE audit_patient ADD CONSTRAINT unnoted CHECK (patient <> 999999)",
+                "ALTER TABLE audit_patient DROP CONSTRAINT unnoted",
+            ),
+            Engine::Sqlite => (
+                "CREATE TRIGGER unnoted BEFORE INSERT ON audit_patient WHEN NEW.patient = 999999 \
+                 BEGIN SELECT RAISE(ABORT, 'it cannot be'); END",
+                "DROP TRIGGER unnoted",
+            ),
+        };
+        let change = |text: &'static str| {
+            records.database().write("change it", move |sql| sql.execute(text, &[])).expect("changed")
+        };
+        change(fails);
+        let cgm = house.device("cgm", Role::Sensor).peer();
+        let who = cgm.identified.expect("identified");
+        let permit = house.knowledge.judge(&who, Operation::Report).permit().expect("permitted");
+        let from = Handed { who: &who, chain: &[], permit, at: house.site.clock.now() };
+        let caller = house.clinical.gate().handed(&from);
+        let note = Note::of(&caller, Verb::Read, Kind::PATIENT, String::new());
+        assert!(house.clinical.audit().take(note.clone().of_patients([Row(999_999)])));
+        let began = Instant::now();
+        while house.clinical.audit().take(note.clone()) {
+            assert!(began.elapsed() < Duration::from_secs(10), "it is noted");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        let read = all.get(&format!("Patient/{bert}")).await;
+        let mut nobodys = glucose(&bert, "x", "2024-01-01");
+        nobodys.as_object_mut().expect("an object").retain(|name, _| name != "subject" && name != "device");
+        let none = format!("patient={anna}&date=1999");
+        let headers = [("content-type", "application/fhir+json"), ("if-none-exist", none.as_str())];
+        let before = entries_of(&house, &anna);
+        let made = all.send("POST", "Observation", &headers, &nobodys.to_string()).await;
+        let noted = entries_of(&house, &anna);
+        // Where a condition finds nothing, nothing is done, and noted all the same.
+        let gone = all.delete(&format!("Observation?{none}")).await;
+        let noted = (noted, entries_of(&house, &anna));
+        // The hub ends when all is noted.
+        change(works);
+        assert_eq!(read.code(), "fhir-audit-away");
+        assert_eq!((made.status, gone.status), (StatusCode::CREATED, StatusCode::NO_CONTENT), "{made:?} {gone:?}");
+        assert_eq!(noted, (before + 1, before + 2), "with the change");
     }
 }

@@ -18,8 +18,7 @@ const QUEUED: Duration = Duration::from_millis(200);
 async fn export(house: &House, number: u8) -> Export {
     let clinical = Arc::clone(&house.clinical);
     let asked = spawn_blocking(move || {
-        let wish = Wish { of_patients: false, since: None, kinds: Vec::new(), filters: Vec::new(), only: Vec::new() };
-        let (id, client) = ([number; 16], "x".to_owned());
+        let (wish, id, client) = (Wish::default(), [number; 16], "x".to_owned());
         let division = Division { files: Vec::new(), open: None };
         let new = NewExport { id, client, request: String::new(), wish, lasts: 60, division };
         assert!(clinical.records().keep_export(new).expect("kept"));

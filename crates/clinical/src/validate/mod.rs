@@ -19,7 +19,7 @@ pub use patient::PatientOf;
 use crate::consent::{self, Compiled};
 use crate::definitions::Definitions;
 use crate::json::{self, Document, Limits, Node, Sort};
-use crate::kind::{Id, Kind};
+use crate::kind::{Id, Kind, Row};
 use crate::outcome::{Code, Issue, Issues};
 use crate::store::Origin;
 use crate::subscription::Subscriber;
@@ -49,6 +49,7 @@ pub struct Prepared {
     patient: PatientOf,
     consent: Option<Compiled>,
     subscriber: Option<Subscriber>,
+    named: Vec<Row>,
     origin: Option<Origin>,
 }
 
@@ -119,6 +120,16 @@ impl Prepared {
         Self { subscriber, ..self }
     }
 
+    /// The patients whom the criteria of a Subscription name.
+    pub(crate) fn named(&self) -> &[Row] {
+        &self.named
+    }
+
+    /// The same with these.
+    pub(crate) fn naming(self, named: Vec<Row>) -> Self {
+        Self { named, ..self }
+    }
+
     /// Where it comes from, if the intake makes it.
     pub(crate) const fn origin(&self) -> Option<&Origin> {
         self.origin.as_ref()
@@ -168,7 +179,18 @@ pub(crate) fn prepare_again(
     let is_consent = asked.kind == Kind::CONSENT;
     let consent = if is_consent { Some(consent::compile(resource, asked.bases)?) } else { None };
     let tail = tail(resource, asked.mark);
-    Ok(Prepared { kind: asked.kind, tail, rows, references, nowhere, patient, consent, subscriber: None, origin: None })
+    Ok(Prepared {
+        kind: asked.kind,
+        tail,
+        rows,
+        references,
+        nowhere,
+        patient,
+        consent,
+        subscriber: None,
+        named: Vec::new(),
+        origin: None,
+    })
 }
 
 /// What a resource as it is kept is found by; `None` if it cannot be read.

@@ -26,11 +26,11 @@ pub(crate) struct Ward<'h> {
 }
 
 /// A file, or that it was not given.
-struct Fetched {
+pub(crate) struct Fetched {
     status: StatusCode,
     headers: HeaderMap,
     /// What its lines are; `None`: it was broken off.
-    lines: Option<Vec<Value>>,
+    pub(crate) lines: Option<Vec<Value>>,
 }
 
 impl<'h> Ward<'h> {
@@ -105,23 +105,23 @@ impl<'h> Ward<'h> {
     }
 }
 
-fn path_of(url: &Value) -> String {
+pub(crate) fn path_of(url: &Value) -> String {
     let (_, path) = url.as_str().expect("an address").split_once("/fhir/").expect("ours");
     path.to_owned()
 }
 
-async fn kick_off(house: &House, token: &str, path: &str) -> Answer {
+pub(crate) async fn kick_off(house: &House, token: &str, path: &str) -> Answer {
     let request = Request::get(format!("/fhir/{path}")).header("prefer", "respond-async");
     let request = request.header("accept", "application/fhir+json");
     house.people_json(request.header("authorization", format!("Bearer {token}")), String::new()).await
 }
 
-fn begun(answer: &Answer) -> String {
+pub(crate) fn begun(answer: &Answer) -> String {
     assert_eq!(answer.status, StatusCode::ACCEPTED, "{answer:?}");
     path_of(&answer.header("content-location").into())
 }
 
-async fn manifest(house: &House, token: &str, status: &str) -> Value {
+pub(crate) async fn manifest(house: &House, token: &str, status: &str) -> Value {
     let began = Instant::now();
     loop {
         let answer = house.read(token, status).await;
@@ -136,7 +136,7 @@ async fn manifest(house: &House, token: &str, status: &str) -> Value {
     }
 }
 
-async fn fetch(house: &House, token: &str, path: &str) -> Fetched {
+pub(crate) async fn fetch(house: &House, token: &str, path: &str) -> Fetched {
     let request = Request::get(format!("/fhir/{path}")).header("accept", "application/fhir+ndjson");
     let mut request =
         request.header("authorization", format!("Bearer {token}")).body(Body::empty()).expect("a request");

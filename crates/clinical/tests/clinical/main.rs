@@ -34,6 +34,7 @@ mod smartfetch;
 mod studies;
 mod subscription;
 mod telling;
+mod told;
 mod udap;
 mod upstream;
 mod validators;

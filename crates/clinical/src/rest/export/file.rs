@@ -50,8 +50,8 @@ impl Asking {
         let number = self.name(1)?.parse::<usize>().ok();
         let file = number.and_then(|number| export.division.files.get(number)).copied().ok_or_else(none)?;
         let kind = Kind::numbered(file.kind).ok_or_else(none)?;
-        let note = self.note(&caller, Verb::Search, kind)?.searching(&self.request());
-        self.wanted_of(&caller, &export, file).map_err(|why| self.refused(&note, why))?;
+        let note = self.note(&caller, Verb::Search, kind)?.searching(&self.address_with(self.query()));
+        self.wanted_of(&caller, &export.wish, file).map_err(|why| self.refused(&note, why))?;
         let (after, _) = place(file);
         Ok(Reading { caller, client, file, note, after: Some(after), named: HashSet::new(), is_noted: false })
     }
@@ -61,14 +61,15 @@ impl Asking {
         let clinical = &self.door.clinical;
         reading.caller = clinical.gate().again(&reading.caller)?;
         let (caller, export) = (&reading.caller, self.own_export(&reading.client)?);
-        let (wanted, sights) = (self.wanted_of(caller, &export, reading.file)?, sights(caller));
+        let (wanted, sights) = (self.wanted_of(caller, &export.wish, reading.file)?, sights(caller));
         let (_, upto) = place(reading.file);
         let limit = clinical.settings().search_limit;
         let brought = clinical.records().exported(&sights, &wanted.part(&export), (after, upto), limit);
         let brought = brought.map_err(too_late)?;
         let mut found = brought.found;
         self.complete(&sights.read, &mut found)?;
-        let patients = found.iter().filter_map(|stored| stored.patient);
+        let named = if reading.is_noted { Vec::new() } else { self.named(caller, &wanted)? };
+        let patients = found.iter().filter_map(|stored| stored.patient).chain(named);
         let new: Vec<Row> = patients.filter(|patient| reading.named.insert(*patient)).collect();
         if !reading.is_noted || !new.is_empty() {
             self.noted(reading.note.about(wanted.kind, None, None, new))?;

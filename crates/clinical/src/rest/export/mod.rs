@@ -19,7 +19,7 @@ pub(super) use status::{end, status};
 use super::answer;
 use super::asking::{Asking, absent, denied, insert, read_whole, store_failed};
 use crate::access::{Caller, Verb};
-use crate::kind::{Kind, Seq};
+use crate::kind::{Kind, Row, Seq};
 use crate::outcome::{Code, Issue, Refusal};
 use crate::query::{Handling, Plan};
 use crate::store::{Division, Export, File, NewExport, Part, Sights, Wish};
@@ -40,12 +40,12 @@ const LASTS: i64 = 86_400;
 
 /// `GET /fhir/$export`
 pub(super) async fn of_all(asking: Asking) -> Response {
-    asking.blocking(|asking| asking.export(false, asking.asked_by_query())).await
+    asking.blocking(|asking| asking.export(false, asking.query())).await
 }
 
 /// `POST /fhir/$export`
 pub(super) async fn of_all_by_post(asking: Asking, body: Result<Bytes, BytesRejection>) -> Response {
-    asking.blocking(move |asking| asking.export(false, asking.asked_by_parameters(&read_whole(body)?)?)).await
+    asking.blocking(move |asking| asking.export(false, &asking.asked_by_parameters(&read_whole(body)?)?)).await
 }
 
 /// `GET /fhir/Patient/$export`
@@ -53,7 +53,7 @@ pub(super) async fn of_patients(asking: Asking) -> Response {
     asking
         .blocking(|asking| {
             asking.is_of_patients()?;
-            asking.export(true, asking.asked_by_query())
+            asking.export(true, asking.query())
         })
         .await
 }
@@ -63,7 +63,7 @@ pub(super) async fn of_patients_by_post(asking: Asking, body: Result<Bytes, Byte
     asking
         .blocking(move |asking| {
             asking.is_of_patients()?;
-            asking.export(true, asking.asked_by_parameters(&read_whole(body)?)?)
+            asking.export(true, &asking.asked_by_parameters(&read_whole(body)?)?)
         })
         .await
 }
@@ -95,24 +95,27 @@ impl Asking {
         .into())
     }
 
-    /// Begins an export, of all that the caller may see, or of what is some patient's.
-    fn export(&self, of_patients: bool, asked: wish::Asked) -> Result<Response, Refusal> {
+    /// Begins an export, of all that the caller may see, or of what is some patient's, that is asked for by these parameters.
+    fn export(&self, of_patients: bool, asked: &str) -> Result<Response, Refusal> {
         self.accepts()?;
         let (caller, client) = self.exporter()?;
-        let note = self.note(&caller, Verb::Search, Kind::PATIENT)?.searching(&self.request());
+        let asked_for = self.address_with(asked);
+        let note = self.note(&caller, Verb::Search, Kind::PATIENT)?.searching(&asked_for);
         if !answer::prefers(self.headers(), "respond-async") {
             let text = "an export is not answered at once: send Prefer: respond-async";
             let issue = Issue::new(Code::ParameterValue, text).at("Prefer").help("send Prefer: respond-async");
             return Err(issue.into());
         }
         let wish = self.wish(&caller, of_patients, asked).map_err(|why| self.refused(&note, why))?;
+        let wish = Wish { asked_for, ..wish };
         let clinical = &self.door.clinical;
         let id = provider::random();
-        for kind in wish.kinds.iter().filter_map(|kind| Kind::numbered(*kind)) {
-            self.noted(note.about(kind, None, None, Vec::new()))?;
+        for kind in &wish.kinds {
+            let wanted = self.wanted_of(&caller, &wish, File { kind: *kind, deleted: false, after: 0, upto: 0 })?;
+            self.noted(note.about(wanted.kind, None, None, self.named(&caller, &wanted)?))?;
         }
         let division = Division { files: Vec::new(), open: first_file(&wish).map(|file| (file, 0)) };
-        let export = NewExport { id, client, request: self.request(), wish, lasts: LASTS, division };
+        let export = NewExport { id, client, request: self.address_with(self.query()), wish, lasts: LASTS, division };
         if !clinical.records().keep_export(export).map_err(|error| store_failed(&error))? {
             let text =
                 format!("there are as many exports as there may be: {} of one client", crate::store::EXPORTS_OF_ONE);
@@ -151,12 +154,19 @@ impl Asking {
     }
 
     /// Which rows a file has, if the caller may look for them at all at this moment.
-    fn wanted_of(&self, caller: &Caller, export: &Export, file: File) -> Result<Wanted, Refusal> {
+    fn wanted_of(&self, caller: &Caller, wish: &Wish, file: File) -> Result<Wanted, Refusal> {
         let kind = Kind::numbered(file.kind).ok_or_else(|| absent(Kind::PATIENT))?;
         self.may_export(caller, kind)?;
-        let own = export.wish.filters.iter().filter(|(of, _)| *of == file.kind && !file.deleted);
+        let own = wish.filters.iter().filter(|(of, _)| *of == file.kind && !file.deleted);
         let plans = own.map(|(_, query)| self.plan(kind, query, Handling::Strict)).collect::<Result<_, _>>()?;
         Ok(Wanted { kind, deleted: file.deleted, plans })
+    }
+
+    /// Those whom the searches and scopes name by which rows are wanted: whatever is found or not is told of them too.
+    fn named(&self, caller: &Caller, wanted: &Wanted) -> Result<Vec<Row>, Refusal> {
+        let mut named = caller.sight(Verb::Search).patients(wanted.kind);
+        wanted.plans.iter().for_each(|plan| named.extend(plan.patients()));
+        self.door.clinical.records().patients(&named).map_err(|error| store_failed(&error))
     }
 
     /// What is exported is looked for, and read.
@@ -181,9 +191,8 @@ impl Asking {
         Ok(texts.collect::<BTreeSet<String>>().into_iter().collect())
     }
 
-    /// The address that was asked, with its query.
-    fn request(&self) -> String {
-        let query = self.query();
+    /// The address that was asked, with these parameters.
+    fn address_with(&self, query: &str) -> String {
         let separator = if query.is_empty() { "" } else { "?" };
         format!("{}{separator}{query}", self.url())
     }

@@ -5,16 +5,17 @@ use super::super::answer;
 use super::super::asking::{Asking, insert, store_failed, too_late};
 use super::super::places::Aim;
 use super::{next_file, place, sights};
-use crate::access::Caller;
+use crate::access::{Caller, Verb};
 use crate::kind::{Kind, Millis};
 use crate::moment;
 use crate::outcome::{Code, Issue, Refusal};
-use crate::store::{Export, File};
+use crate::store::{Counted, Export, File};
 use axum::response::Response;
 use data_encoding::HEXLOWER;
 use http::header::{EXPIRES, RETRY_AFTER};
 use http::{HeaderName, StatusCode};
 use serde_json::{Value, json};
+use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
 /// Resources of one file, at least, where there are more. It is fetched while a token lasts.
@@ -75,22 +76,31 @@ impl Asking {
         divided.and(kept)
     }
 
-    /// Divides it further. Rows are counted under what the caller may see, so that the number of files tells of no others.
+    /// Divides it further. Rows are counted under what the caller may see, so that the number of files tells of no others; whose they are
+    /// is noted before it is kept how far it is divided, since that tells of them.
     fn divide_some(&self, caller: &Caller, export: &mut Export) -> Result<(), Refusal> {
         let (sights, began, clinical) = (sights(caller), Instant::now(), &self.door.clinical);
         let (records, limit) = (clinical.records(), clinical.settings().search_limit);
-        let mut steps = 0;
+        let note = self.note(caller, Verb::Search, Kind::PATIENT)?.searching(&export.wish.asked_for);
+        let (mut steps, mut told) = (0, HashSet::new());
         while let Some((file, rows)) = export.division.open
             && began.elapsed() < WORKS
             && steps < STEPS
         {
             steps += 1;
             // A token that is good for less than was asked goes no further: it would leave out files, and nobody would know.
-            let wanted = self.wanted_of(caller, export, file)?;
+            let wanted = self.wanted_of(caller, &export.wish, file)?;
             let (_, upto) = place(file);
             let within = (upto, export.newest);
             let brought = records.count_exported(&sights, &wanted.part(export), within, limit).map_err(too_late)?;
-            let (file, rows) = (File { upto: brought.upto.0, ..file }, rows.saturating_add(brought.found));
+            let Counted { total, patients } = brought.found;
+            let new = patients.into_iter().filter(|patient| told.insert((wanted.kind, *patient))).collect::<Vec<_>>();
+            if !new.is_empty() {
+                self.noted(note.about(wanted.kind, None, None, new))?;
+            }
+            // More than are counted are enough for a file.
+            let counted = total.and_then(|total| u32::try_from(total).ok()).unwrap_or(ROWS);
+            let (file, rows) = (File { upto: brought.upto.0, ..file }, rows.saturating_add(counted));
             let is_last = brought.upto >= export.newest;
             if rows >= ROWS || is_last && rows > 0 {
                 export.division.files.push(file);

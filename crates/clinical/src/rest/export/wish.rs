@@ -17,20 +17,12 @@ const FILTERS: usize = 32;
 /// The names of the one form in which files are given. A plus that is not escaped is read as a space.
 const FORMATS: [&str; 4] = ["application/fhir+ndjson", "application/fhir ndjson", "application/ndjson", "ndjson"];
 
-/// Parameters, by their names.
-pub(super) type Asked = Vec<(String, String)>;
-
 impl Asking {
-    pub(super) fn asked_by_query(&self) -> Asked {
-        let pairs = form_urlencoded::parse(self.query().as_bytes());
-        pairs.map(|(name, value)| (name.into_owned(), value.into_owned())).collect()
-    }
-
-    /// Those of a resource Parameters, and those of the address.
-    pub(super) fn asked_by_parameters(&self, body: &[u8]) -> Result<Asked, Refusal> {
+    /// The parameters of the address and those of a resource Parameters, as an address with all of them has them.
+    pub(super) fn asked_by_parameters(&self, body: &[u8]) -> Result<String, Refusal> {
         // Whoever has no token learns nothing of what is wrong.
         self.caller()?;
-        let mut asked = self.asked_by_query();
+        let mut asked = form_urlencoded::Serializer::new(self.query().to_owned());
         answer::is_json(self.headers())?;
         let document = read_json(body, &Limits::RESOURCE)?;
         let root = document.root();
@@ -41,17 +33,17 @@ impl Asking {
             let name = one.member("name").and_then(Node::text).unwrap_or_default();
             let value = one.members().find(|(member, value)| member.starts_with("value") && value.sort() == Sort::Text);
             let value = value.and_then(|(_, value)| value.text()).unwrap_or_default();
-            asked.push((name.into_owned(), value.into_owned()));
+            asked.append_pair(&name, &value);
         }
-        Ok(asked)
+        Ok(asked.finish())
     }
 
     /// Reads what is asked. What is not served is refused, or left out where the caller says so and gets no less by it.
-    pub(super) fn wish(&self, caller: &Caller, of_patients: bool, asked: Asked) -> Result<Wish, Refusal> {
+    pub(super) fn wish(&self, caller: &Caller, of_patients: bool, asked: &str) -> Result<Wish, Refusal> {
         let lenient = answer::prefers(self.headers(), "handling=lenient");
         let mut reading = Reading { lenient, ..Reading::default() };
-        for (name, value) in &asked {
-            reading.parameter(name, value, &self.door.clinical.settings().kinds);
+        for (name, value) in form_urlencoded::parse(asked.as_bytes()) {
+            reading.parameter(&name, &value, &self.door.clinical.settings().kinds);
         }
         reading.issues.settled()?;
         let mut kinds = reading.kinds;
@@ -78,7 +70,7 @@ impl Asking {
             filters.push((kind.number(), query));
         }
         let kinds = kinds.iter().map(|kind| kind.number()).collect();
-        let mut wish = Wish { of_patients, since: reading.since, kinds, filters, only: Vec::new() };
+        let mut wish = Wish { of_patients, since: reading.since, kinds, filters, ..Wish::default() };
         wish.only = self.only(caller, &wish)?;
         Ok(wish)
     }

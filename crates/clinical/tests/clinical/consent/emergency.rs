@@ -1,10 +1,11 @@
 //! Breaking the glass.
 
 use super::{Ward, anna, doctor};
-use crate::fixture::House;
+use crate::fixture::{House, patient};
 use http::StatusCode;
 use medlock_trust::Role;
 use serde_json::{Value, json};
+use std::time::{Duration, Instant};
 
 fn because(reason: &str) -> Value {
     json!({ "resourceType": "Parameters", "parameter": [{ "name": "reason", "valueString": reason }] })
@@ -74,5 +75,35 @@ async fn who_breaks_the_glass_sees_and_is_seen() {
             first.send("POST", &path.replace(&ward.anna, "x"), &[], &because("found unconscious")).await.code(),
             "fhir-not-found"
         );
+    }
+}
+
+/// Shows REQ-AUDIT-48: where an identifier is that of several patients, the glass stays whole, and each of them is told that it was tried.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_breaks_the_glass_of_several_is_seen_by_each() {
+    for house in House::both() {
+        let ward = Ward::new(&house).await;
+        let gateway = house.device("gw2", Role::Gateway).with("system/Patient.crus system/AuditEvent.rs").await;
+        let mut others = Vec::new();
+        for name in ["Cleo", "Dora", "Emma"] {
+            let mut one = patient(name);
+            one["identifier"] = json!([{ "system": "urn:mrn", "value": "7" }]);
+            others.push(gateway.create(&one).await.made());
+        }
+        let mut asked = because("found unconscious at home");
+        let whose = json!({ "name": "identifier", "valueIdentifier": { "system": "urn:mrn", "value": "7" } });
+        asked["parameter"].as_array_mut().expect("a list").push(whose);
+        let refused = doctor(&house).await.send("POST", "Patient/$break-glass", &[], &asked).await;
+        assert_eq!(refused.code(), "fhir-many-matches", "{refused:?}");
+        let began = Instant::now();
+        for other in &others {
+            let events = async || gateway.get(&format!("AuditEvent?patient={other}&outcome=4")).await.resources();
+            while events().await.iter().all(|event| event["outcomeDesc"] != "fhir-many-matches") {
+                assert!(began.elapsed() < Duration::from_secs(10), "nothing is told");
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        }
+        let of_anna = gateway.get(&format!("AuditEvent?patient={}&outcome=4", ward.anna)).await.resources();
+        assert!(of_anna.is_empty(), "{of_anna:?}");
     }
 }
