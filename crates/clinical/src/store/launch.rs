@@ -123,7 +123,7 @@ mod tests {
     use medlock_node::provider::random;
     use medlock_store::Engine;
 
-    /// Shows REQ-SMART-243: so many launches of one opener, and of all, wait for their app; one with which something was granted, or that
+    /// Shows REQ-SMART-242: so many launches of one opener, and of all, wait for their app; one with which something was granted, or that
     /// is late, takes no place.
     #[tokio::test]
     async fn so_many_launches_wait() {

@@ -192,7 +192,7 @@ async fn launch_reused_stolen_late_and_of_another_patient() {
     }
 }
 
-/// Shows REQ-SMART-243: software opens a thousand apps that do not ask, is told what to do, and takes nobody else's place.
+/// Shows REQ-SMART-242: software opens a thousand apps that do not ask, is told what to do, and takes nobody else's place.
 #[tokio::test(flavor = "multi_thread")]
 async fn software_opens_so_many_apps() {
     let house = House::new();
@@ -215,7 +215,7 @@ async fn software_opens_so_many_apps() {
 }
 
 /// Shows REQ-AUDIT-32: that an app was opened for a patient, and by whom, is in the audit with the answer; REQ-SMART-209: software that
-/// opens one is not told whether a Patient is there, and the person reads that the patient is not. Shows REQ-SMART-244: also what was not
+/// opens one is not told whether a Patient is there, and the person reads that the patient is not. Shows REQ-SMART-243: also what was not
 /// opened is noted.
 #[tokio::test(flavor = "multi_thread")]
 async fn opening_an_app_is_noted_and_tells_nothing() {

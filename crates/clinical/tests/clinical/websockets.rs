@@ -294,7 +294,7 @@ async fn what_takes_too_long_to_look_for_rests_alone() {
 }
 
 /// Shows REQ-SUB-26: nobody hears of a Subscription of another one, nor learns that there is one; what is no word of ours ends the
-/// connection, and so does a message that is too long.
+/// connection, and so does a message that is too long. Shows REQ-SUB-49: and so does binding nothing for ten seconds.
 #[tokio::test(flavor = "multi_thread")]
 async fn nobody_binds_what_is_not_theirs() {
     let reached = Reached::new(None).await;
