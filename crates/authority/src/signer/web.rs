@@ -168,7 +168,13 @@ fn check_notice(algorithm: WebAlgorithm, base: &str) -> Result<(), &'static str>
     if digest.and_then(|digest| BASE64.decode(digest.as_bytes()).ok()).is_none_or(|digest| digest.len() != 32) {
         return Err("it has no digest of its body");
     }
-    let covered = line("\"@signature-params\": (\"@method\" \"@target-uri\" \"content-digest\");created=");
+    let is_id = |id: &str| !id.is_empty() && id.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    if !line("\"medlock-subscription\": ").is_some_and(is_id) {
+        return Err("it does not say for which Subscription it is");
+    }
+    let covered = line(
+        "\"@signature-params\": (\"@method\" \"@target-uri\" \"content-digest\" \"medlock-subscription\");created=",
+    );
     let named = covered.and_then(|covered| covered.split_once(";keyid=\""));
     let Some((created, name)) = named else { return Err("it covers something else") };
     let name = name.strip_suffix("\";alg=\"ecdsa-p256-sha256\";tag=\"medlock-notice\"");
@@ -250,7 +256,7 @@ mod tests {
         assert!(again.sign_token(WebAlgorithm::Rs256, &input(&HEADER.replace("ES256", "RS256"), CLAIMS)).is_ok());
     }
 
-    /// Shows REQ-SUB-16, REQ-KEYS-100: the signer signs notices in their one form, and nothing that is like one.
+    /// Shows REQ-SUB-16, REQ-SUB-51, REQ-KEYS-100: the signer signs notices in their one form, and nothing that is like one.
     #[test]
     fn notices_are_signed_and_nothing_that_is_like_one() {
         let folder = tempfile::tempdir().unwrap();
@@ -258,8 +264,9 @@ mod tests {
         let digest = BASE64.encode(&[7; 32]);
         let fine = format!(
             "\"@method\": PUT\n\"@target-uri\": https://a.example/x\n\"content-digest\": sha-256=:{digest}:\n\
-             \"@signature-params\": (\"@method\" \"@target-uri\" \"content-digest\");created=100;keyid=\"k-1\";\
-             alg=\"ecdsa-p256-sha256\";tag=\"medlock-notice\""
+             \"medlock-subscription\": 01k8\n\
+             \"@signature-params\": (\"@method\" \"@target-uri\" \"content-digest\" \"medlock-subscription\");\
+             created=100;keyid=\"k-1\";alg=\"ecdsa-p256-sha256\";tag=\"medlock-notice\""
         );
         assert!(keys.sign_token(WebAlgorithm::Es256, &fine).is_ok());
         assert!(keys.sign_token(WebAlgorithm::Rs256, &fine).is_err());
@@ -270,7 +277,10 @@ mod tests {
             ("/x", "/x y"),
             (digest.as_str(), "AAAA"),
             ("sha-256", "sha-512"),
-            (" \"content-digest\")", ")"),
+            (" \"medlock-subscription\")", ")"),
+            (" \"content-digest\" ", " "),
+            ("01k8", ""),
+            ("01k8", "01\"8"),
             ("=100", "="),
             ("=100", "=100;expires=200"),
             ("k-1", "k\"1"),

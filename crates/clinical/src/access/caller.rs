@@ -238,6 +238,11 @@ impl Caller {
         }
     }
 
+    /// The community that vouches for its software, if one does.
+    pub(crate) fn community(&self) -> Option<&str> {
+        self.grant.member.as_ref().map(|member| &*member.community)
+    }
+
     /// SHA-256 of the token that was shown.
     pub(crate) const fn token(&self) -> Option<[u8; 32]> {
         self.token

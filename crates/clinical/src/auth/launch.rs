@@ -106,32 +106,48 @@ pub(super) struct Opened {
 }
 
 impl Clinical {
-    /// A text with which the app asks, for who is at `origin`. Software is not told whether the patient is there: it may not see who is,
-    /// and the person whom it opens the app for reads it.
+    /// A text with which the app asks, for who is at `origin`; also that there is none is noted: it may tell whether an account has a name.
     pub(super) fn open_app(
         &self,
         opening: Opening,
         (caller, origin): (&Caller, String),
         now: i64,
     ) -> Result<Opened, register::Refused> {
-        let Opening { client, patient, account, context } = opening;
+        let id = opening.patient.as_deref().and_then(patient_named);
+        let patient = id.map_or(Ok(None), |id| self.records().row_of(Kind::PATIENT, &id))?;
+        let note = Note::opening(caller, patient, origin);
+        self.open_with(opening, patient, (caller, note.clone()), now).map_err(|why| {
+            if self.audit().take(note.refused(code_of(&why).as_str())) {
+                return why;
+            }
+            let text = "nothing is told that cannot be audited".to_owned();
+            register::Refused(StatusCode::SERVICE_UNAVAILABLE, text)
+        })
+    }
+
+    /// Software is not told whether the patient is there: it may not see who is, and the person whom it opens the app for reads it.
+    fn open_with(
+        &self,
+        Opening { client, patient, account, context }: Opening,
+        row: Option<Row>,
+        (caller, note): (&Caller, Note),
+        now: i64,
+    ) -> Result<Opened, register::Refused> {
         let records = self.records();
         let known = self.client(&client)?.ok_or_else(|| register::Refused::absent(format!("client {client:?}")))?;
         if !known.scopes.has(super::Word::Launch) {
             return Err(register::Refused::wrong("the client is not registered for the scope launch"));
         }
         context.check().map_err(register::Refused::wrong)?;
-        let (patient, note) = match &patient {
-            None => (None, Note::opening(caller, None, origin)),
-            Some(reference) => {
-                let id = reference.strip_prefix("Patient/").and_then(Id::read);
-                let id = id.ok_or_else(|| register::Refused::wrong(format!("{reference:?} is not Patient/ID")))?;
-                let row = records.row_of(Kind::PATIENT, &id)?;
-                if row.is_none() && !caller.opens_apps() {
-                    return Err(register::Refused::absent(reference));
-                }
-                (Some(row.unwrap_or(NOBODY)), Note::opening(caller, row, origin))
+        let patient = match &patient {
+            None => None,
+            Some(reference) if patient_named(reference).is_none() => {
+                return Err(register::Refused::wrong(format!("{reference:?} is not Patient/ID")));
             }
+            Some(reference) if row.is_none() && !caller.opens_apps() => {
+                return Err(register::Refused::absent(reference));
+            }
+            Some(_) => Some(row.unwrap_or(NOBODY)),
         };
         let account = match &account {
             None => None,
@@ -143,8 +159,23 @@ impl Clinical {
         let launch = Secret::new();
         let context = serde_json::to_string(&context).map_err(|error| register::Refused::wrong(error.to_string()))?;
         let until = now.saturating_add(GOOD);
-        records.keep_launch(Launch { hash: launch.hash, client, account, patient, context, until }, note)?;
+        let new = Launch { hash: launch.hash, client, account, patient, context, until };
+        let kept = records.keep_launch(new, caller.taker(), note)?;
+        kept.map_err(|full| register::Refused(StatusCode::TOO_MANY_REQUESTS, full.text()))?;
         Ok(Opened { launch: launch.text, iss: format!("{}/fhir", self.settings().public_url) })
+    }
+}
+
+fn patient_named(reference: &str) -> Option<Id> {
+    reference.strip_prefix("Patient/").and_then(Id::read)
+}
+
+/// As software and the audit are told it.
+fn code_of(register::Refused(status, _): &register::Refused) -> Code {
+    match *status {
+        StatusCode::TOO_MANY_REQUESTS => Code::TooMuch,
+        StatusCode::SERVICE_UNAVAILABLE => Code::StoreAway,
+        _ => Code::ParameterValue,
     }
 }
 
@@ -170,9 +201,10 @@ pub(crate) fn by_software(
     })?;
     tracing::info!(who = ?caller.who(), ?opening, "an app is opened");
     let opened = clinical.open_app(opening, (caller, origin), clinical.clock().now().unix());
-    let Opened { launch, iss } = opened.map_err(|register::Refused(status, text)| Refusal {
-        status,
-        ..Refusal::from(Issue::new(Code::ParameterValue, text))
+    let Opened { launch, iss } = opened.map_err(|why| {
+        let code = code_of(&why);
+        let register::Refused(status, text) = why;
+        Refusal { status, ..Refusal::from(Issue::new(code, text)) }
     })?;
     Ok(answer(StatusCode::OK, &json!({ "launch": launch, "iss": iss, "expires_in": GOOD })))
 }

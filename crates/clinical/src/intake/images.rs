@@ -276,12 +276,41 @@ fn keep(clinical: &Clinical, peer: &PeerInfo, body: &[u8]) -> Result<(), NotTake
     clinical.quota().count(who.device(), images).map_err(NotTaken::TooMuch)?;
     let chain: Vec<&[u8]> = peer.chain.iter().map(AsRef::as_ref).collect();
     let from = Handed { who, chain: &chain, permit, at: clinical.clock().now() };
-    clinical.images(from, &study).map(drop).map_err(NotTaken::NotKept)
+    let kept = clinical.images(from, &study).map(drop);
+    kept.map_err(|why| {
+        if matches!(why, NotKept::Busy | NotKept::Store(_)) {
+            // It is told again.
+            clinical.quota().give_back(who.device(), images);
+        }
+        NotTaken::NotKept(why)
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::tests::fixture::House;
+    use medlock_trust::Role;
+
+    /// Shows REQ-INTAKE-33: what the hub cannot keep at this moment, and is told again, takes nothing of the device's quota.
+    #[tokio::test]
+    async fn what_the_hub_cannot_keep_costs_no_quota() {
+        for house in House::both() {
+            let peer = house.device("ct", Role::Modality).peer();
+            let instances = (0..MOST_IMAGES).map(|number| ("1.2".to_owned(), format!("1.{number}"))).collect();
+            let series = vec![SeriesReport { uid: "1.3".into(), modality: None, instances }];
+            let (study, patient) = ("1.2.3".to_owned(), "P17".to_owned());
+            let told =
+                StudyReport { study, patient, issuer: None, at: None, date: None, time: None, zone: None, series };
+            let told = told.to_json();
+            let away = |sql: &mut dyn medlock_store::Sql| sql.batch("ALTER TABLE resource RENAME TO away");
+            house.clinical.records().database().write("break the store", away).expect("broken");
+            for time in 0..20 {
+                let why = keep(&house.clinical, &peer, &told);
+                assert!(matches!(why, Err(NotTaken::NotKept(NotKept::Store(_)))), "{time}");
+            }
+        }
+    }
 
     /// Shows REQ-INTAKE-46: nothing is made of a date that is none, and no zone is guessed.
     #[test]

@@ -55,13 +55,12 @@ impl Asking {
     /// Who connects, with room; who shows no token has a moment for a ticket.
     fn connecting(&self) -> Result<(Option<Caller>, Place), Refusal> {
         let caller = if self.headers().contains_key(AUTHORIZATION) { Some(self.caller()?) } else { None };
-        let client = match &caller {
-            None => None,
-            Some(caller) => Some(caller.subscriber(0).ok_or_else(no_device)?.client),
-        };
-        let room = self.door.clinical.sockets().enter(client.as_deref());
-        let full = || Issue::new(Code::Sockets, "there are as many web sockets as there may be");
-        Ok((caller, room.ok_or_else(full)?))
+        if caller.as_ref().is_some_and(|caller| caller.subscriber(0).is_none()) {
+            return Err(Issue::new(Code::Forbidden, "a device is told nothing: software is").into());
+        }
+        let room = self.door.clinical.sockets().enter(caller.as_ref());
+        let room = room.map_err(|full| Issue::new(Code::Sockets, full.text()))?;
+        Ok((caller, room))
     }
 
     fn ticket(&self, name: &str, id: &str) -> Result<Response, Refusal> {
@@ -88,8 +87,4 @@ impl Asking {
         ] });
         Ok(answer::resource(StatusCode::OK, parameters.to_string().into_bytes()))
     }
-}
-
-fn no_device() -> Refusal {
-    Issue::new(Code::Forbidden, "a device is told nothing: software is").into()
 }

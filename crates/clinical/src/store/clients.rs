@@ -54,7 +54,8 @@ impl Spent {
     fn counts(&self, sql: &mut dyn Sql, client: &str) -> Result<bool, Fault> {
         let is_new = is_new(sql, client, self.number, self.until)?;
         if let Some(chain) = self.chain.as_ref().filter(|_| is_new) {
-            sql.execute("UPDATE client SET chain = ?1 WHERE id = ?2", values![text_of(chain), client])?;
+            let update = "UPDATE client SET chain = ?1 WHERE id = ?2 AND ended IS NULL";
+            sql.execute(update, values![text_of(chain), client])?;
         }
         Ok(is_new)
     }
@@ -149,7 +150,7 @@ impl Records {
     }
 
     /// Removes a client by its identifier, or those that registered by themselves as this address, also where they have ended: they do
-    /// not come back. All that was granted to them ends. Answers which; none: there are none.
+    /// not come back. All that was granted to them ends, and their exports. Answers which; none: there are none.
     ///
     /// # Errors
     /// [`Error`].
@@ -161,7 +162,7 @@ impl Records {
                            RETURNING id";
             let ids = all(sql, "client", removed, values![now, named.as_str()], |row| Ok(row.text("id")?.to_owned()))?;
             for id in &ids {
-                end(sql, Grants::Client(id), now)?;
+                end_client(sql, id, now)?;
             }
             Ok(ids)
         })
@@ -412,6 +413,15 @@ pub(super) fn insert(sql: &mut dyn Sql, client: &Client, now: i64) -> Result<(),
         values![id, name, proof, secret, keys, url, redirects, scopes, last.0, last.1, community, uri, chain, now];
     sql.execute(&insert, own)?;
     Ok(())
+}
+
+/// Ends what there is of a client that is registered no more. Of a community's software, of which there may be very much, its name is
+/// kept, and its address, by which it is known again.
+pub(super) fn end_client(sql: &mut dyn Sql, id: &str, now: i64) -> Result<(), Fault> {
+    end(sql, Grants::Client(id), now)?;
+    sql.execute("DELETE FROM export WHERE client = ?1", values![id])?;
+    let empty = "UPDATE client SET redirects = '', scopes = '', chain = NULL WHERE id = ?1 AND community IS NOT NULL";
+    sql.execute(empty, values![id]).map(drop)
 }
 
 pub(super) fn is_new(sql: &mut dyn Sql, client: &str, number: [u8; 32], until: i64) -> Result<bool, Fault> {

@@ -1,13 +1,15 @@
 //! Software that registered by itself: one registration for each address that a community's certificate names.
 
 use super::Records;
-use super::clients::{insert, is_new, text_of};
-use super::token::{Grants, end};
+use super::clients::{end_client, insert, is_new, text_of};
 use crate::auth::{Client, Member, Proof};
-use medlock_store::{Error, Fault, Sql, first, values};
+use medlock_store::{Error, Fault, Sql, Value, first, values};
 
-/// Registrations of one community, at most, with those that have ended.
-const MOST: i64 = 1_000;
+/// Registrations by one key that are alive, at most: a certificate may name hundreds of addresses.
+const OF_KEY: i64 = 8;
+/// Those of one community that are alive, and those that have ended, of which little is kept.
+const ALIVE: i64 = 1_000;
+const ENDED: i64 = 100_000;
 /// Whose the numbers of statements are: no client is called so.
 const STATEMENT: &str = "udap";
 
@@ -24,8 +26,39 @@ pub(crate) enum Registered {
     Removed,
     /// There is none that could end.
     Unknown,
-    /// The community has as many as it may have.
-    Full,
+    /// There are as many as there may be.
+    Full(Full),
+}
+
+/// Of what there are as many as there may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Full {
+    /// Registrations by this key.
+    Key,
+    /// Registrations of the community.
+    Community,
+    /// Those of it that have ended.
+    Ended,
+}
+
+impl Full {
+    /// What is said of it, and what helps.
+    pub(crate) fn text(self) -> String {
+        match self {
+            Self::Key => {
+                format!(
+                    "there are {OF_KEY} registrations by this certificate's key: end one (grant_types []), or use another certificate"
+                )
+            }
+            Self::Community => format!(
+                "there are {ALIVE} registrations of this community: end one (grant_types []), or have the site remove some (medlock clinical client remove)"
+            ),
+            // Who was removed does not come back, so none of them is forgotten.
+            Self::Ended => format!(
+                "{ENDED} registrations of this community have ended, and no more are taken: the site can give the community another name (udap.name)"
+            ),
+        }
+    }
 }
 
 /// What is kept of software.
@@ -37,32 +70,38 @@ enum Found {
 }
 
 impl Records {
-    /// Registers software, or changes what it is registered for, by a statement with this number, which counts once.
+    /// Registers software, or changes what it is registered for, by a statement with this number, which counts once. `spki` is SHA-256
+    /// of the key that has signed it.
     ///
     /// # Errors
     /// [`Error`].
-    pub(crate) fn register(&self, client: Client, number: ([u8; 32], i64), now: i64) -> Result<Registered, Error> {
+    pub(crate) fn register(
+        &self,
+        (client, spki): (Client, [u8; 32]),
+        number: ([u8; 32], i64),
+        now: i64,
+    ) -> Result<Registered, Error> {
         self.database().write("register software", move |sql| {
             let member = member(&client.proof)?;
-            Ok(match find(sql, member, number)? {
-                Err(why) => why,
-                Ok(Found::Registered(id)) => {
-                    change(sql, &id, (&client, member))?;
+            let found = match find(sql, member, number)? {
+                Ok(found) => found,
+                Err(why) => return Ok(why),
+            };
+            if let Some(full) = full(sql, &found, (member, spki))? {
+                return Ok(Registered::Full(full));
+            }
+            Ok(match found {
+                Found::Registered(id) => {
+                    change(sql, &id, (&client, member, spki))?;
                     Registered::Changed(id)
                 }
-                Ok(Found::Ended(id)) => {
-                    change(sql, &id, (&client, member))?;
+                Found::Ended(id) => {
+                    change(sql, &id, (&client, member, spki))?;
                     Registered::New(id)
                 }
-                Ok(Found::Nothing) => {
-                    let question = "SELECT count(*) AS held FROM client WHERE community = ?1";
-                    let held = first(sql, "client", question, values![member.community.as_str()], |row| {
-                        row.number::<i64>("held")
-                    })?;
-                    if held.is_some_and(|held| held >= MOST) {
-                        return Ok(Registered::Full);
-                    }
+                Found::Nothing => {
                     insert(sql, &client, now)?;
+                    change(sql, &client.id, (&client, member, spki))?;
                     Registered::New(client.id.clone())
                 }
             })
@@ -81,7 +120,7 @@ impl Records {
                 Err(why) => why,
                 Ok(Found::Registered(id)) => {
                     sql.execute("UPDATE client SET ended = ?1, returns = 1 WHERE id = ?2", values![now, id.as_str()])?;
-                    end(sql, Grants::Client(&id), now)?;
+                    end_client(sql, &id, now)?;
                     Registered::Changed(id)
                 }
                 Ok(Found::Nothing | Found::Ended(_)) => Registered::Unknown,
@@ -98,12 +137,37 @@ fn member(proof: &Proof) -> Result<&Member, Fault> {
 }
 
 /// Writes what software is from now on.
-fn change(sql: &mut dyn Sql, id: &str, (client, member): (&Client, &Member)) -> Result<(), Fault> {
-    let update =
-        "UPDATE client SET name = ?1, redirects = ?2, scopes = ?3, chain = ?4, ended = NULL, returns = 0 WHERE id = ?5";
+fn change(sql: &mut dyn Sql, id: &str, (client, member, spki): (&Client, &Member, [u8; 32])) -> Result<(), Fault> {
+    let update = "UPDATE client SET name = ?1, redirects = ?2, scopes = ?3, chain = ?4, spki = ?5, ended = NULL, returns = 0 \
+                  WHERE id = ?6";
     let (redirects, scopes, chain) = (client.redirects.join("\n"), client.scopes.to_string(), text_of(&member.chain));
-    sql.execute(update, values![client.name.as_str(), redirects, scopes, chain, id])?;
+    sql.execute(update, values![client.name.as_str(), redirects, scopes, chain, spki, id])?;
     Ok(())
+}
+
+/// What has no room for this software to be registered by this key.
+fn full(sql: &mut dyn Sql, found: &Found, (member, spki): (&Member, [u8; 32])) -> Result<Option<Full>, Fault> {
+    let mut has = |of: &str, values: &[Value], most: i64| {
+        let question = format!("SELECT count(*) AS held FROM client WHERE {of}");
+        let held = first(sql, "client", &question, values, |row| row.number::<i64>("held"))?;
+        Ok::<bool, Fault>(held.unwrap_or(0) >= most)
+    };
+    let community = member.community.as_str();
+    let (own, is_alive) = match found {
+        Found::Nothing => ("", false),
+        Found::Ended(id) => (id.as_str(), false),
+        Found::Registered(id) => (id.as_str(), true),
+    };
+    Ok(if has("spki = ?1 AND ended IS NULL AND id <> ?2", values![spki, own], OF_KEY)? {
+        Some(Full::Key)
+    } else if !is_alive && has("community = ?1 AND ended IS NULL", values![community], ALIVE)? {
+        Some(Full::Community)
+    } else if matches!(found, Found::Nothing) && has("community = ?1 AND ended IS NOT NULL", values![community], ENDED)?
+    {
+        Some(Full::Ended)
+    } else {
+        None
+    })
 }
 
 /// What is kept already, or why the statement with this number does not count.
@@ -129,18 +193,15 @@ fn find(
 
 #[cfg(test)]
 mod tests {
+    use super::super::Spent;
     use super::*;
     use crate::auth::Scopes;
-    use crate::store::Place;
-    use medlock_node::clock::Clock;
+    use crate::tests::fixture::House;
     use medlock_node::provider::{WebAlgorithm, sha256};
+    use medlock_store::all;
 
-    /// Shows REQ-SMART-127: a community has so many rows at most, and who begins again makes none.
-    #[test]
-    fn a_community_has_so_many_registrations() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let records = Records::open(&Place::File(folder.path().join("x.db")), Clock::system()).expect("opened");
-        let client = |number: i64| Client {
+    fn client(number: i64) -> Client {
+        Client {
             id: format!("id-{number}"),
             name: "app".into(),
             proof: Proof::Community(Member {
@@ -148,34 +209,143 @@ mod tests {
                 uri: format!("https://app.example/{number}"),
                 chain: vec![vec![1], vec![2]],
             }),
-            redirects: Vec::new(),
+            redirects: vec!["https://app.example/callback".into()],
             scopes: Scopes::read("system/Patient.rs").expect("scopes"),
             algorithm: WebAlgorithm::Rs256,
             introspects: false,
-        };
-        let mut numbers = 0_u64;
-        let mut number = || {
-            numbers += 1;
-            (sha256(&numbers.to_be_bytes()), 100)
-        };
-        let all: Vec<Client> = (0..MOST - 1).map(client).collect();
-        records
-            .database()
-            .write("fill", move |sql| all.iter().try_for_each(|client| insert(sql, client, 0)))
-            .expect("filled");
-        let last = MOST - 1;
-        assert_eq!(records.register(client(last), number(), 1).expect("kept"), Registered::New(format!("id-{last}")));
-        assert_eq!(records.client(&format!("id-{last}")).expect("read"), Some(client(last)));
-        for _ in 0..3 {
-            let ended = records.unregister(client(last).proof, number());
-            assert_eq!(ended.expect("kept"), Registered::Changed(format!("id-{last}")));
-            assert_eq!(records.unregister(client(last).proof, number()).expect("kept"), Registered::Unknown);
-            let again = Client { id: "another".into(), ..client(last) };
-            assert_eq!(records.register(again, number(), 3).expect("kept"), Registered::New(format!("id-{last}")));
         }
-        assert_eq!(records.register(client(MOST), number(), 4).expect("kept"), Registered::Full);
-        let elsewhere = Proof::Community(Member { community: "d".into(), uri: "u".into(), chain: Vec::new() });
-        let other = Client { proof: elsewhere, ..client(MOST) };
-        assert_eq!(records.register(other, number(), 4).expect("kept"), Registered::New(format!("id-{MOST}")));
+    }
+
+    /// Statements, each with a number of its own.
+    struct Statements<'r> {
+        records: &'r Records,
+        made: u64,
+    }
+
+    impl Statements<'_> {
+        fn number(&mut self) -> ([u8; 32], i64) {
+            self.made += 1;
+            (sha256(&self.made.to_be_bytes()), 100)
+        }
+
+        /// By a key of its own.
+        fn register(&mut self, client: Client) -> Registered {
+            let spki = sha256(client.id.as_bytes());
+            self.register_by(client, spki)
+        }
+
+        fn register_by(&mut self, client: Client, spki: [u8; 32]) -> Registered {
+            let number = self.number();
+            self.records.register((client, spki), number, 1).expect("asked")
+        }
+
+        fn end(&mut self, client: Client) -> Registered {
+            let number = self.number();
+            self.records.unregister(client.proof, number).expect("asked")
+        }
+    }
+
+    fn new(number: i64) -> Registered {
+        Registered::New(format!("id-{number}"))
+    }
+
+    fn changed(number: i64) -> Registered {
+        Registered::Changed(format!("id-{number}"))
+    }
+
+    /// As many registrations of the community, which have ended or have not.
+    fn fill(records: &Records, count: i64, ended: Option<i64>) {
+        let fill = "INSERT INTO client (id, name, proof, redirects, scopes, token_algorithm, introspects, made, ended, community, uri) \
+                    WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?1) \
+                    SELECT ?2 || i, 'app', 3, '', '', 'RS256', 0, 0, ?3, 'c', ?2 || i FROM n";
+        let name = if ended.is_some() { "ended" } else { "alive" };
+        let filled = records.database().write("fill", move |sql| sql.execute(fill, values![count, name, ended]));
+        assert_eq!(filled.expect("filled"), u64::try_from(count).expect("a count"));
+    }
+
+    /// Shows REQ-SMART-127: a community has so many registrations that are alive, who begins again is the same, and what has ended takes
+    /// no place; what is registered is changed all the same, and another community has its own.
+    #[tokio::test]
+    async fn a_community_has_so_many_registrations() {
+        for house in House::both() {
+            let records = house.clinical.records();
+            let mut statements = Statements { records, made: 0 };
+            fill(records, ALIVE - 1, None);
+            assert_eq!(statements.register(client(0)), new(0));
+            assert_eq!(records.client("id-0").expect("read"), Some(client(0)));
+            assert_eq!(statements.register(client(1)), Registered::Full(Full::Community));
+            assert_eq!(statements.register(client(0)), changed(0));
+            for number in [1, 0, 1] {
+                let (own, other) = (client(1 - number), client(number));
+                assert_eq!(statements.end(own.clone()), changed(1 - number));
+                assert_eq!(statements.end(own.clone()), Registered::Unknown);
+                assert_eq!(statements.register(other), new(number));
+                assert_eq!(statements.register(own), Registered::Full(Full::Community));
+            }
+            let elsewhere = Proof::Community(Member { community: "d".into(), uri: "u".into(), chain: Vec::new() });
+            assert_eq!(statements.register(Client { proof: elsewhere, ..client(2) }), new(2));
+        }
+    }
+
+    /// Shows REQ-SMART-240: by one key so many registrations are alive, in whatever way they come to be by it.
+    #[tokio::test]
+    async fn one_key_has_so_many_registrations() {
+        for house in House::both() {
+            let mut statements = Statements { records: house.clinical.records(), made: 0 };
+            let (key, other) = ([1; 32], [2; 32]);
+            for number in 0..OF_KEY {
+                assert_eq!(statements.register_by(client(number), key), new(number));
+                assert_eq!(statements.register_by(client(number), key), changed(number), "it counts once");
+            }
+            let full = Registered::Full(Full::Key);
+            assert_eq!(statements.register_by(client(8), key), full, "a new one");
+            assert_eq!(statements.register_by(client(8), other), new(8));
+            assert_eq!(statements.register_by(client(8), key), full, "one of another key");
+            assert_eq!(statements.end(client(8)), changed(8));
+            assert_eq!(statements.register_by(client(8), key), full, "one that has ended");
+            assert_eq!(statements.register_by(client(0), other), changed(0));
+            assert_eq!(statements.register_by(client(8), key), new(8), "one has another key now");
+        }
+    }
+
+    /// Shows REQ-SMART-241: of what has ended little is kept, whatever is shown afterwards; who was removed does not come back, and where
+    /// there are too many to be remembered, nobody comes who was not there.
+    #[tokio::test]
+    async fn what_has_ended_is_remembered_and_small() {
+        for house in House::both() {
+            let records = house.clinical.records();
+            let mut statements = Statements { records, made: 0 };
+            for number in 0..3 {
+                assert_eq!(statements.register(client(number)), new(number));
+            }
+            assert_eq!(records.remove_client("id-0").expect("removed"), ["id-0"]);
+            assert_eq!(statements.end(client(1)), changed(1));
+            let late = Spent { number: [9; 32], until: 100, chain: Some(vec![vec![3]]) };
+            assert!(records.spend_assertion("id-0", late).expect("asked"));
+            let read = records.database().read("read", |sql| {
+                let question =
+                    "SELECT name, uri, redirects, scopes, chain FROM client WHERE ended IS NOT NULL ORDER BY id";
+                all(sql, "client", question, &[], |row| {
+                    let texts =
+                        ["name", "uri", "redirects", "scopes"].map(|column| row.text(column).map(str::to_owned));
+                    let [name, uri, redirects, scopes] = texts;
+                    Ok(([name?, uri?, redirects?, scopes?], row.optional_text("chain")?.map(str::to_owned)))
+                })
+            });
+            let kept = |number: i64| {
+                let texts = ["app", &format!("https://app.example/{number}"), "", ""].map(str::to_owned);
+                (texts, None)
+            };
+            assert_eq!(read.expect("read"), [kept(0), kept(1)]);
+            assert_eq!(statements.register(client(0)), Registered::Removed);
+
+            fill(records, ENDED - 2, Some(1));
+            assert_eq!(statements.register(client(3)), Registered::Full(Full::Ended));
+            assert_eq!(statements.register(client(2)), changed(2));
+            assert_eq!(statements.register(client(1)), new(1), "it was there");
+            assert_eq!(records.client("id-1").expect("read"), Some(client(1)));
+            assert_eq!(statements.register(client(0)), Registered::Removed);
+            assert_eq!(statements.register(client(3)), new(3), "one fewer has ended");
+        }
     }
 }

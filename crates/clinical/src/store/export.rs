@@ -9,16 +9,19 @@ use super::beginning::beginning;
 use super::condition::{Conditions, Of};
 use super::read::{COLUMNS, Stored};
 use super::search::{Counted, Driver, counted};
+use super::token::stands;
 use super::{Records, Sights, Statement};
+use crate::access::Holder;
 use crate::kind::{Kind, Millis, Seq};
 use crate::query::{Order, Plan};
-use medlock_store::{Error, Fault, Sql, first, values};
+use medlock_store::{Error, Fault, Sql, Value, first, values};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
-/// Exports of one piece of software at once, and of all.
-pub(crate) const OF_ONE: i64 = 8;
+/// Exports of one piece of software at once, and of all; a quarter of those of the software of one community.
+const OF_ONE: i64 = 8;
 const MOST: i64 = 256;
+const OF_COMMUNITY: i64 = MOST / 4;
 /// Changes that are looked at in one question.
 const CHANGES: i64 = 2_000;
 /// Bytes that are read together, but for the resource with which they become more.
@@ -97,6 +100,39 @@ pub(crate) struct NewExport {
     pub(crate) division: Division,
 }
 
+/// What became of a wish for an export.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Begun {
+    /// It is kept.
+    Kept,
+    /// The software is registered no more, since it was looked at.
+    Ended,
+    /// There are as many as there may be.
+    Full(Full),
+}
+
+/// Whose exports are as many as there may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Full {
+    /// The software's.
+    Own,
+    /// Those of its community's software.
+    Community,
+    /// Those of all.
+    All,
+}
+
+impl Full {
+    /// What is said of it.
+    pub(crate) fn text(self) -> String {
+        match self {
+            Self::Own => format!("you have {OF_ONE} exports, as many as there may be of one client"),
+            Self::Community => format!("your community's software has {OF_COMMUNITY} exports, as many as it may have"),
+            Self::All => format!("there are {MOST} exports, as many as there may be"),
+        }
+    }
+}
+
 /// Of which kind which rows.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Part<'p> {
@@ -117,35 +153,30 @@ pub(crate) struct Brought<T> {
 }
 
 impl Records {
-    /// Keeps an export of what has changed until this very verb; `false`: there are as many as there may be. What was under way comes
-    /// behind it, with a later time.
+    /// Keeps an export of what has changed until this very verb. What was under way comes behind it, with a later time.
     ///
     /// # Errors
     /// [`Error`].
-    pub(crate) fn keep_export(&self, export: NewExport) -> Result<bool, Error> {
+    pub(crate) fn keep_export(&self, export: NewExport) -> Result<Begun, Error> {
         let clock = self.clock.clone();
         self.database().write("keep an export", move |sql| {
             let (made, _) = beginning(sql, &clock)?;
             let newest = super::newest(sql)?;
             let now = made.0.div_euclid(1_000);
             let until = now.saturating_add(export.lasts);
-            let mut are_less = |of: &str, values: &[medlock_store::Value], most: i64| {
-                let question = format!("SELECT count(*) AS n FROM export WHERE until > ?1{of}");
-                let count = first(sql, "export", &question, values, |row| row.number::<i64>("n"))?;
-                Ok::<bool, Fault>(count.unwrap_or(0) < most)
-            };
             let NewExport { id, client, request, wish, division, .. } = &export;
-            if !are_less(" AND client = ?2", values![now, client.as_str()], OF_ONE)?
-                || !are_less("", values![now], MOST)?
-            {
-                return Ok(false);
+            if !stands(sql, &Holder::Software { client: client.clone() })? {
+                return Ok(Begun::Ended);
+            }
+            if let Some(full) = full(sql, client, now)? {
+                return Ok(Begun::Full(full));
             }
             let insert = "INSERT INTO export (id, client, request, wish, newest, made, until, step, division) \
                           VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 0, ?8)";
             let (wish, division) = (text(wish), text(division));
             let values = values![*id, client.as_str(), request.as_str(), wish, newest.0, made.0, until, division];
             sql.execute(insert, values)?;
-            Ok(true)
+            Ok(Begun::Kept)
         })
     }
 
@@ -251,6 +282,26 @@ impl Records {
 fn text(of: &impl Serialize) -> String {
     // What has neither maps nor numbers beyond JSON's has no way to fail.
     serde_json::to_string(of).unwrap_or_default()
+}
+
+/// Whose exports are as many as there may be, before this software has one more.
+fn full(sql: &mut dyn Sql, client: &str, now: i64) -> Result<Option<Full>, Fault> {
+    let mut has = |of: &str, values: &[Value], most: i64| {
+        let question =
+            format!("SELECT count(*) AS n FROM export e JOIN client c ON c.id = e.client WHERE e.until > ?1{of}");
+        let count = first(sql, "export", &question, values, |row| row.number::<i64>("n"))?;
+        Ok::<bool, Fault>(count.unwrap_or(0) >= most)
+    };
+    let community = " AND c.community = (SELECT o.community FROM client o WHERE o.id = ?2)";
+    Ok(if has(" AND c.id = ?2", values![now, client], OF_ONE)? {
+        Some(Full::Own)
+    } else if has(community, values![now, client], OF_COMMUNITY)? {
+        Some(Full::Community)
+    } else if has("", values![now], MOST)? {
+        Some(Full::All)
+    } else {
+        None
+    })
 }
 
 /// The last of the changes that are looked at together.

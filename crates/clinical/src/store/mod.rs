@@ -42,7 +42,9 @@ pub(crate) use clients::{NewCode, Spent};
 pub(crate) use community::Registered;
 pub(crate) use condition::constrain;
 pub(crate) use consent::NewGlass;
-pub(crate) use export::{Division, Export, File, NewExport, OF_ONE as EXPORTS_OF_ONE, Part, Wish};
+#[cfg(test)]
+pub(crate) use export::Full as ExportsFull;
+pub(crate) use export::{Begun, Division, Export, File, NewExport, Part, Wish};
 pub(crate) use handed::{LISTED, NewWaiting, Once, Origin, Waiting};
 pub use history::HistoryOf;
 pub(crate) use intake::{Whose, Worn};

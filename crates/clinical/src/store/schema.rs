@@ -49,6 +49,13 @@ pub(super) const SCHEMA: Schema = Schema {
         Step::Index { name: "leave_of_account", on: "leave (account) WHERE account IS NOT NULL AND ended IS NULL" },
         Step::Both(FORMER),
         Step::Both(SUBSCRIPTIONS_OF),
+        Step::Both(REGISTERED_BY),
+        // Who registers is told how many there are of its community, of which most may have ended, and by its key.
+        Step::Index { name: "client_community", on: "client (community, ended) WHERE community IS NOT NULL" },
+        Step::Index { name: "client_spki", on: "client (spki) WHERE spki IS NOT NULL AND ended IS NULL" },
+        Step::Both(OPENERS),
+        // Who opens apps is told how many launches are alive.
+        Step::Index { name: "launch_alive", on: "launch (until, opener) WHERE used IS NULL" },
     ],
 };
 
@@ -327,3 +334,7 @@ CREATE TABLE ident_noted (id INTEGER PRIMARY KEY, seq INTEGER NOT NULL) STRICT;
 const SUBSCRIPTIONS_OF: &str = "
 CREATE TABLE subscription_of (rid INTEGER PRIMARY KEY, client TEXT NOT NULL, account INTEGER) STRICT;
 ";
+/// SHA-256 of the key (`SubjectPublicKeyInfo`) by which software of a community registered last.
+const REGISTERED_BY: &str = "ALTER TABLE client ADD COLUMN spki BLOB;";
+/// Who opened an app: whose turn it is (`Caller::taker`).
+const OPENERS: &str = "ALTER TABLE launch ADD COLUMN opener TEXT;";

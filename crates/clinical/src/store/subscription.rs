@@ -15,9 +15,11 @@ use std::time::Duration;
 
 /// Subscriptions that are told, at most: each looks at each change.
 const MOST: u16 = 1_000;
-/// Those of software in its own name, or of one account; and those of all accounts with one piece of software.
+/// Those of software in its own name, or of one account; those of all accounts with one piece of software; and a quarter of all, of the
+/// software of one community.
 const OF_ONE: i64 = 32;
 const OF_APP: i64 = 256;
+const OF_COMMUNITY: i64 = MOST as i64 / 4;
 /// Changes that are looked at in one question, and questions that are asked one after another.
 const CHANGES: usize = 256;
 const QUESTIONS: usize = 16;
@@ -116,23 +118,26 @@ pub(super) fn write(sql: &mut dyn Sql, row: Row, subscriber: Option<&Subscriber>
     };
     let client = subscriber.client.as_str();
     let (leave, account) = subscriber.person.map_or((0, None), |(leave, account)| (leave, Some(account)));
-    let mut has_room = |of: &str, values: &[Value], most: i64| {
-        let question = format!("SELECT count(*) AS n FROM subscription {of}");
+    let mut has_room = |of: &str, values: &[Value], (most, whose): (i64, &str)| {
+        let question = format!("SELECT count(*) AS n FROM subscription s {of}");
         let count = first(sql, "subscription", &question, values, |row| row.number::<i64>("n"))?;
         if count.unwrap_or(0) < most {
             return Ok(());
         }
-        let text = format!("{most} are told already: delete one, or have one address tell several");
+        let text = format!("{most} {whose} are told already: delete one, or have one address tell several");
         Err(refused(Issue::new(Code::TooMuch, text)))
     };
     match account {
-        None => has_room("WHERE client = ?1 AND account IS NULL", values![client], OF_ONE)?,
+        None => has_room("WHERE s.client = ?1 AND s.account IS NULL", values![client], (OF_ONE, "of yours"))?,
         Some(account) => {
-            has_room("WHERE account = ?1", values![account], OF_ONE)?;
-            has_room("WHERE client = ?1 AND account IS NOT NULL", values![client], OF_APP)?;
+            has_room("WHERE s.account = ?1", values![account], (OF_ONE, "of this person"))?;
+            let of = "WHERE s.client = ?1 AND s.account IS NOT NULL";
+            has_room(of, values![client], (OF_APP, "of people with this app"))?;
         }
     }
-    has_room("", &[], MOST.into())?;
+    let of = "JOIN client c ON c.id = s.client WHERE c.community = (SELECT o.community FROM client o WHERE o.id = ?1)";
+    has_room(of, values![client], (OF_COMMUNITY, "of your community's software"))?;
+    has_room("", &[], (MOST.into(), "of all"))?;
     let insert = "INSERT INTO subscription (rid, leave, client, account, scopes, until, told, failures, next) \
                   VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
     let scopes = subscriber.scopes.to_string();
@@ -422,6 +427,7 @@ mod tests {
     use crate::definitions::Definitions;
     use crate::kind::Id;
     use crate::query::{self, Handling, Terms};
+    use crate::tests::member;
     use medlock_node::clock::Clock;
     use medlock_store::postgres::Server;
     use medlock_store::{Database, Schema};
@@ -543,6 +549,31 @@ mod tests {
         assert!(!subscribes(33, "three", 0) && subscribes(32, "two", 0), "the last one written anew");
         assert!((33..=272).all(|row| subscribes(row, "one", row)), "these and the first sixteen are 256");
         assert!(!subscribes(273, "one", 999) && subscribes(273, "three", 999));
+    }
+
+    /// Shows REQ-SUB-50: the software of one community has a quarter of all Subscriptions, and others find room.
+    #[test]
+    fn one_community_has_a_quarter() {
+        let folder = tempfile::tempdir().expect("a folder");
+        for place in places(folder.path()) {
+            let records = Records::open(&place, Clock::system()).expect("opened");
+            for number in 0..9 {
+                records.add_client(member(&format!("c{number}"), "c", "system/Patient.rs"), 1).expect("kept");
+            }
+            records.add_client(member("d", "d", "system/Patient.rs"), 1).expect("kept");
+            let subscribes = |row: i64, client: String, person: Option<(i64, i64)>| {
+                let subscriber = Subscriber { client, person, scopes: Scopes::default(), until: 9 };
+                let written = records.database().write("subscribe", move |sql| {
+                    Ok(write(sql, Row(row), Some(&subscriber), Start::default()).is_ok())
+                });
+                written.expect("answered")
+            };
+            let [last, other, own] = [0, 1, 2].map(|row| OF_COMMUNITY + row);
+            assert!((1..OF_COMMUNITY).all(|row| subscribes(row, format!("c{}", row / OF_ONE), None)));
+            assert!(subscribes(last, "c8".to_owned(), Some((1, 1))), "an app of its people too");
+            assert!(!subscribes(other, "c8".to_owned(), None) && !subscribes(other, "c8".to_owned(), Some((2, 2))));
+            assert!(subscribes(other, "d".to_owned(), None) && subscribes(own, "own".to_owned(), None));
+        }
     }
 
     /// Shows REQ-SUB-11: a store of before is told as before, each Subscription with the scopes of its grant; software needs none any more.

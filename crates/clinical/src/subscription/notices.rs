@@ -214,7 +214,8 @@ impl Clinical {
                     if wanted.whole {
                         let address =
                             format!("{}/{}/{}", wanted.endpoint.trim_end_matches('/'), stored.kind, stored.id);
-                        if let Err(why) = self.call(line, Method::PUT, address, stored.body.into()).await {
+                        let call = (Method::PUT, address, stored.body.into());
+                        if let Err(why) = self.call(line, telling.id, call).await {
                             return failed(told, why);
                         }
                     }
@@ -224,7 +225,7 @@ impl Clinical {
         }
         if signs
             && !wanted.whole
-            && let Err(why) = self.call(line, Method::POST, wanted.endpoint.clone(), Bytes::new()).await
+            && let Err(why) = self.call(line, telling.id, (Method::POST, wanted.endpoint.clone(), Bytes::new())).await
         {
             return failed(*from, why);
         }
@@ -249,18 +250,18 @@ impl Clinical {
         Ok(seen.map_or(Again::Unseen, |stored| Again::Seen(Box::new((caller, stored)))))
     }
 
-    /// Calls the subscriber's server, signed.
+    /// Calls the server of this Subscription, signed.
     async fn call(
         self: &Arc<Self>,
         line: &mut Line,
-        method: Method,
-        address: String,
-        body: Bytes,
+        subscription: Id,
+        (method, address, body): (Method, String, Bytes),
     ) -> Result<(), String> {
         let to = self.key_sets().outbound().allows(&address).map_err(|refused| refused.to_string())?;
         let (clinical, signed) = (Arc::clone(self), (method.clone(), body.clone()));
         let sent = async {
-            let headers = spawn_blocking(move || signature::headers(&clinical, &signed.0, &to, &signed.1));
+            let headers =
+                spawn_blocking(move || signature::headers(&clinical, &signed.0, &to, &signed.1, &subscription));
             let headers = headers.await.unwrap_or_else(|_| Err("it was not signed".to_owned()))?;
             let sent = line.send(method, &address, TYPE, &headers, body).await;
             sent.map_err(|refused| refused.to_string())

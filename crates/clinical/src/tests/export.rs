@@ -1,10 +1,10 @@
 //! Where exports end in what is being written, on both databases.
 
-use super::everything;
 use super::fixture::{Device, House, patient};
+use super::{app, everything};
 use crate::access::{Reach, Right, Sight, Verb, Verbs};
 use crate::kind::{Kind, Seq};
-use crate::store::{Division, Export, NewExport, Part, Sights, Wish};
+use crate::store::{Begun, Division, Export, NewExport, Part, Sights, Wish};
 use std::collections::BTreeSet;
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
@@ -21,7 +21,7 @@ async fn export(house: &House, number: u8) -> Export {
         let (wish, id, client) = (Wish::default(), [number; 16], "x".to_owned());
         let division = Division { files: Vec::new(), open: None };
         let new = NewExport { id, client, request: String::new(), wish, lasts: 60, division };
-        assert!(clinical.records().keep_export(new).expect("kept"));
+        assert_eq!(clinical.records().keep_export(new).expect("asked"), Begun::Kept);
         clinical.records().export(id, "x", 0).expect("read").expect("there")
     });
     asked.await.expect("asked")
@@ -51,6 +51,7 @@ async fn updated(device: &Device<'_>, path: &str) -> String {
 async fn what_is_under_way_is_in_this_export_or_in_the_next() {
     for house in House::both() {
         let all = everything(&house).await;
+        house.clinical.records().add_client(app("x", "system/Patient.rs"), 1).expect("kept");
         let (release, held) = mpsc::channel::<()>();
         let clinical = Arc::clone(&house.clinical);
         let holding = spawn_blocking(move || {

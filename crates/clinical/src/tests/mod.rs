@@ -5,6 +5,7 @@
 pub(crate) mod fixture;
 
 mod audit;
+mod bounds;
 mod change;
 mod consent;
 mod ends;
@@ -16,7 +17,7 @@ mod turns;
 mod versions;
 
 use crate::access::{Binding, Holder};
-use crate::auth::{Client, Proof, Scopes};
+use crate::auth::{Client, Member, Proof, Scopes};
 use crate::store::{Given, NewLeave, NewToken};
 use fixture::{Answer, Device, House};
 use medlock_node::provider::{WebAlgorithm, sha256};
@@ -47,6 +48,12 @@ pub(crate) fn app(id: &str, scopes: &str) -> Client {
         algorithm: WebAlgorithm::Es256,
         introspects: false,
     }
+}
+
+/// Software of this community that is registered so.
+pub(crate) fn member(id: &str, community: &str, scopes: &str) -> Client {
+    let member = Member { community: community.to_owned(), uri: format!("https://{id}.example"), chain: Vec::new() };
+    Client { proof: Proof::Community(member), ..app(id, scopes) }
 }
 
 /// Someone who may do everything with everything.

@@ -14,7 +14,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
 /// What is read is noted within a tenth of a second; a search of `path` that finds as many.
-async fn until(count: usize, search: impl AsyncFn() -> Vec<Value>) -> Vec<Value> {
+pub(crate) async fn until(count: usize, search: impl AsyncFn() -> Vec<Value>) -> Vec<Value> {
     let began = Instant::now();
     loop {
         let found = search().await;

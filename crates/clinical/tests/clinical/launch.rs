@@ -192,8 +192,31 @@ async fn launch_reused_stolen_late_and_of_another_patient() {
     }
 }
 
+/// Shows REQ-SMART-242: software opens a thousand apps that do not ask, is told what to do, and takes nobody else's place.
+#[tokio::test(flavor = "multi_thread")]
+async fn software_opens_so_many_apps() {
+    let house = House::new();
+    let app = house.app("public", json!({ "scopes": SCOPES })).await;
+    let open = async |token: &str| {
+        let request = Request::post("/auth/launch").header("authorization", format!("Bearer {token}"));
+        let asked = json!({ "client": app.id }).to_string();
+        house.people_json(request.header("content-type", "application/json"), asked).await
+    };
+    let first = Backend::new(&house, "medlock/launch").await.token("medlock/launch").await;
+    let other = Backend::new(&house, "medlock/launch").await.token("medlock/launch").await;
+    let answers = futures_util::future::join_all((0..1_001).map(|_| open(&first))).await;
+    let (opened, full): (Vec<_>, Vec<_>) = answers.iter().partition(|answer| answer.status == StatusCode::OK);
+    assert_eq!((opened.len(), full[0].status, full[0].code()), (1_000, StatusCode::TOO_MANY_REQUESTS, "fhir-too-much"));
+    assert!(
+        !full[0].header("retry-after").is_empty() && full[0].body.to_string().contains("open one when"),
+        "{full:?}"
+    );
+    assert_eq!(open(&other).await.status, StatusCode::OK);
+}
+
 /// Shows REQ-AUDIT-32: that an app was opened for a patient, and by whom, is in the audit with the answer; REQ-SMART-209: software that
-/// opens one is not told whether a Patient is there, and the person reads that the patient is not.
+/// opens one is not told whether a Patient is there, and the person reads that the patient is not. Shows REQ-SMART-243: also what was not
+/// opened is noted.
 #[tokio::test(flavor = "multi_thread")]
 async fn opening_an_app_is_noted_and_tells_nothing() {
     let ehr = Ehr::new().await;
@@ -221,16 +244,28 @@ async fn opening_an_app_is_noted_and_tells_nothing() {
     let launch = |number: usize| answers[number].body["launch"].as_str().expect("a launch").to_owned();
     let page = doctor.sign_in(&ehr.query(&launch(0)), ("doe", &ehr.code)).await;
     assert!(page.text.contains("opened for <strong>Bert</strong>"), "{page:?}");
+    let asked = json!({ "client": ehr.app.id, "account": "nobody", "patient": format!("Patient/{}", ehr.ward.bert) });
+    let refused = ehr.open_by(&opens, &asked).await;
+    assert_eq!(refused.status, StatusCode::NOT_FOUND, "{refused:?}");
     for number in [1, 2] {
         let page = ehr.asked(&mut doctor, &launch(number)).await;
         assert!(page.text.contains("for whom the app was opened is not here"), "{page:?}");
         assert!(!page.text.contains("action=\"/auth/consent\""), "{page:?}");
     }
     ehr.open(json!({})).await;
-    let noted = gateway.get(&format!("AuditEvent?patient={}&action=E", ehr.ward.bert)).await;
-    let events = noted.resources();
-    let opened = events.iter().filter(|event| event["subtype"][0]["code"] == "110120");
-    opened.clone().for_each(crate::provenance::assert_valid);
-    let by: Vec<&str> = opened.filter_map(|event| event["agent"][0]["who"]["identifier"]["value"].as_str()).collect();
-    assert_eq!(by, ["administrator", ward_system.id()], "the newest first: {noted:?}");
+    let noted = async || {
+        let found = gateway.get(&format!("AuditEvent?patient={}&action=E", ehr.ward.bert)).await.resources();
+        found.into_iter().filter(|event| event["subtype"][0]["code"] == "110120").collect()
+    };
+    let opened = crate::audit::until(3, noted).await;
+    opened.iter().for_each(crate::provenance::assert_valid);
+    let of = |event: &Value| {
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        [text(&event["outcome"]), text(&event["agent"][0]["who"]["identifier"]["value"])]
+    };
+    let mut by: Vec<[String; 2]> = opened.iter().map(of).collect();
+    by.sort_unstable();
+    let mut expected = [["0", "administrator"], ["0", ward_system.id()], ["4", ward_system.id()]];
+    expected.sort_unstable();
+    assert_eq!(by, expected, "{opened:?}");
 }

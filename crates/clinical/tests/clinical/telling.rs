@@ -305,19 +305,20 @@ async fn a_narrowed_token_is_told_no_more_than_it_may_see() {
 }
 
 /// Shows REQ-SUB-12: who is told something knows the hub by its published keys (RFC 9421): the method, the address and the body are
-/// signed.
+/// signed. Shows REQ-SUB-51: and so is for which Subscription it is told.
 #[tokio::test(flavor = "multi_thread")]
 async fn notices_are_signed_with_the_published_key() {
     let hook = Hook::new();
     let house = House::calling(None, hook.outbound());
     let ward = Ward::new(&house).await;
-    ward.subscribe(&subscription("Observation", &hook.address("whole"), true)).await;
-    ward.subscribe(&subscription("Observation", &hook.address("sign?for=me"), false)).await;
+    let whole = ward.subscribe(&subscription("Observation", &hook.address("whole"), true)).await;
+    let sign = ward.subscribe(&subscription("Observation", &hook.address("sign?for=me"), false)).await;
     ward.reading(0, 1).await;
     let keys = house.people_json(Request::get("/auth/keys"), String::new()).await;
-    for path in ["/whole", "/sign"] {
+    for (path, own, other) in [("/whole", &whole, &sign), ("/sign", &sign, &whole)] {
         let told = hook.until(path, 1).await.remove(0);
-        let asked = json!({ "keys": keys.body, "told": told, "base": hook.address("").trim_end_matches('/') });
+        let base = hook.address("");
+        let asked = json!({ "keys": keys.body, "told": told, "base": base.trim_end_matches('/'), "subscription": own });
         assert_eq!(received(&asked), Ok(house.site.clock.now().unix().to_string()));
         let replaced = |name: &str, to: &str| {
             let mut changed = asked.clone();
@@ -327,6 +328,12 @@ async fn notices_are_signed_with_the_published_key() {
         for (name, to) in [("method", "DELETE"), ("path", "/whole/Observation/other"), ("body", "{}")] {
             assert!(received(&replaced(name, to)).is_err(), "{name} is another one");
         }
+        // Neither is one for another Subscription taken, nor one that was made to look so.
+        let mut changed = asked.clone();
+        changed["subscription"] = other.as_str().into();
+        assert!(received(&changed).expect_err("for another").contains("another one's"));
+        changed["told"]["headers"]["medlock-subscription"] = other.as_str().into();
+        assert!(received(&changed).is_err());
     }
 }
 

@@ -18,7 +18,8 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
-use tokio::net::TcpListener;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
 
 /// A house that is reached over the network.
 struct Reached {
@@ -52,6 +53,19 @@ impl Reached {
         python.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/clinical/socket_peer.py"));
         python.arg(format!("ws://127.0.0.1:{}/fhir/websocket", self.port)).arg(token).args(says);
         Client::start(python)
+    }
+
+    /// A connection by its first words alone, which stays open, and what is answered to them.
+    async fn knock(&self, token: &str) -> (TcpStream, String) {
+        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).await.expect("connected");
+        let asked = format!(
+            "GET /fhir/websocket HTTP/1.1\r\nHost: fhir.example\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+             Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nAuthorization: Bearer {token}\r\n\r\n"
+        );
+        stream.write_all(asked.as_bytes()).await.expect("sent");
+        let mut answer = vec![0; 4 << 10];
+        let read = stream.read(&mut answer).await.expect("answered");
+        (stream, String::from_utf8_lossy(&answer[..read]).into_owned())
     }
 
     /// A page in a browser, which comes with a ticket.
@@ -280,7 +294,7 @@ async fn what_takes_too_long_to_look_for_rests_alone() {
 }
 
 /// Shows REQ-SUB-26: nobody hears of a Subscription of another one, nor learns that there is one; what is no word of ours ends the
-/// connection, and so does a message that is too long.
+/// connection, and so does a message that is too long. Shows REQ-SUB-49: and so does binding nothing for ten seconds.
 #[tokio::test(flavor = "multi_thread")]
 async fn nobody_binds_what_is_not_theirs() {
     let reached = Reached::new(None).await;
@@ -320,9 +334,10 @@ async fn nobody_binds_what_is_not_theirs() {
     reached.client(&gateway, &[]).until("refused 401").await;
     let cut = reached.client(ward.token(), &[&long]).until("closed").await;
     assert_eq!(cut.last().map(String::as_str), Some("closed"), "it is not even read");
-    // Who says nothing has ten seconds.
-    let silent = reached.client("", &[]);
+    // Who says nothing has ten seconds, also who has shown a token.
+    let (silent, idle) = (reached.client("", &[]), reached.client(ward.token(), &[]));
     silent.until(&format!("{POLICY}show a token")).await;
+    idle.until(&format!("{POLICY}nothing was bound")).await;
     let plain = reached.house.read(ward.token(), "websocket").await;
     assert_eq!((plain.status, plain.header("upgrade")), (StatusCode::UPGRADE_REQUIRED, "websocket"));
 }
@@ -361,6 +376,31 @@ async fn a_connection_hears_what_its_token_may_see() {
     assert_eq!(narrow.heard().last(), Some(&format!("bound {id}")), "it is not its patient's");
     ward.reading(1, 2).await;
     narrow.soon("ping").await;
+}
+
+/// Shows REQ-SUB-47: a person has eight web sockets with an app, and takes none of who uses the same app.
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_takes_the_room_of_who_uses_the_same_app() {
+    let ward = crate::smart::Ward::new().await;
+    let scopes = "launch/patient patient/Observation.rs";
+    let app = ward.house.app("public", json!({ "scopes": scopes })).await;
+    let anna = token(&ward.launched(&app, &[("scope", scopes)]).await, "access_token");
+    let code = ward.house.account("bert", &format!("Patient/{}", ward.bert)).await;
+    let mut browser = Browser::new(&ward.house);
+    let page = browser.sign_in(&query(&app.id, &[("scope", scopes)]), ("bert", &code)).await;
+    let code = browser.allow(&page, &[]).await.parameter("code");
+    let bert = token(&app.exchange(&ward.house, &code, &[]).await, "access_token");
+    let reached = Reached::of(ward.house, free_port()).await;
+    let mut held = Vec::new();
+    for number in 0..8 {
+        let (stream, answer) = reached.knock(&anna).await;
+        assert!(answer.starts_with("HTTP/1.1 101"), "{number}: {answer}");
+        held.push(stream);
+    }
+    let (_, more) = reached.knock(&anna).await;
+    assert!(more.starts_with("HTTP/1.1 429") && more.contains("close one"), "{more}");
+    let (_other, answer) = reached.knock(&bert).await;
+    assert!(answer.starts_with("HTTP/1.1 101"), "{answer}");
 }
 
 /// Shows REQ-SUB-27: software that can send no header connects with a ticket, which is good once, for a minute, for one Subscription of its

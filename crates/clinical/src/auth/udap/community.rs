@@ -8,7 +8,7 @@ use crate::auth::scope::Scopes;
 use crate::jose::{Algorithm, Key};
 use crate::kind::Kind;
 use medlock_node::identity::certificates_from_pem;
-use medlock_node::provider::{AwsLc, WebAlgorithm, WebKey};
+use medlock_node::provider::{AwsLc, WebAlgorithm, WebKey, sha256};
 use medlock_trust::Time;
 use medlock_trust::path::{self, Anchor, AuthorityKind, Budget};
 use medlock_trust::x509::{Certificate, GeneralName, SubjectPublicKeyInfo};
@@ -42,6 +42,8 @@ pub(crate) struct Communities(Vec<Community>);
 /// Somebody for whom a community vouches now.
 pub(in crate::auth) struct Vouched {
     pub(in crate::auth) key: Key,
+    /// SHA-256 of it, as its certificate has it (`SubjectPublicKeyInfo`).
+    pub(super) spki: [u8; 32],
     /// The addresses that its certificate names.
     names: Vec<String>,
 }
@@ -198,7 +200,7 @@ impl Community {
             GeneralName::Uri(name) => Some(name.to_owned()),
             _ => None,
         });
-        Ok(Vouched { key, names: names.collect() })
+        Ok(Vouched { key, spki: sha256(leaf.spki()), names: names.collect() })
     }
 }
 

@@ -94,12 +94,12 @@ fn take(clinical: &Clinical, headers: &HeaderMap, body: &[u8]) -> Result<(Status
             "scope: nothing of it may be asked by this community's software".into(),
         ));
     }
-    keep(clinical, proof, number, wanted, &token)
+    keep(clinical, (proof, vouched.spki), number, wanted, &token)
 }
 
 fn keep(
     clinical: &Clinical,
-    proof: Proof,
+    (proof, spki): (Proof, [u8; 32]),
     number: ([u8; 32], i64),
     wanted: Wanted,
     token: &str,
@@ -114,7 +114,7 @@ fn keep(
         introspects: false,
     };
     let now = clinical.clock().now().unix();
-    let (status, id) = match clinical.records().register(client, number, now).map_err(|error| away(&error))? {
+    let (status, id) = match clinical.records().register((client, spki), number, now).map_err(|error| away(&error))? {
         Registered::New(id) => (StatusCode::CREATED, id),
         Registered::Changed(id) => (StatusCode::OK, id),
         other => return Err(not(&other)),
@@ -145,7 +145,7 @@ fn not(why: &Registered) -> NotRegistered {
     match why {
         Registered::Replayed => ("invalid_software_statement", "its jti came before: make one for each request".into()),
         Registered::Removed => (UNAPPROVED, "the site has removed this software".into()),
-        Registered::Full => (UNAPPROVED, "the site has as much software of this community as it takes".into()),
+        Registered::Full(full) => (UNAPPROVED, full.text().into()),
         Registered::Unknown | Registered::New(_) | Registered::Changed(_) => {
             ("invalid_client_metadata", "grant_types is empty, and nothing is registered that could end".into())
         }

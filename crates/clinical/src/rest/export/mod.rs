@@ -22,7 +22,7 @@ use crate::access::{Caller, Verb};
 use crate::kind::{Kind, Row, Seq};
 use crate::outcome::{Code, Issue, Refusal};
 use crate::query::{Handling, Plan};
-use crate::store::{Division, Export, File, NewExport, Part, Sights, Wish};
+use crate::store::{Begun, Division, Export, File, NewExport, Part, Sights, Wish};
 use crate::turns;
 use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
@@ -116,10 +116,13 @@ impl Asking {
         }
         let division = Division { files: Vec::new(), open: first_file(&wish).map(|file| (file, 0)) };
         let export = NewExport { id, client, request: self.address_with(self.query()), wish, lasts: LASTS, division };
-        if !clinical.records().keep_export(export).map_err(|error| store_failed(&error))? {
-            let text =
-                format!("there are as many exports as there may be: {} of one client", crate::store::EXPORTS_OF_ONE);
-            return Err(self.refused(&note, Issue::new(Code::Exports, text).into()));
+        let why = match clinical.records().keep_export(export).map_err(|error| store_failed(&error))? {
+            Begun::Kept => None,
+            Begun::Ended => Some(Issue::new(Code::Token, "the token is not live: what was granted has ended")),
+            Begun::Full(full) => Some(Issue::new(Code::Exports, full.text())),
+        };
+        if let Some(why) = why {
+            return Err(self.refused(&note, why.into()));
         }
         let mut response = answer::empty(StatusCode::ACCEPTED);
         let address = format!("{}/$export-status/{}", self.door.base, HEXLOWER.encode(&id));

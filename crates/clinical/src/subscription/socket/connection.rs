@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
-/// How long one has to show a ticket who has shown no token.
+/// How long one has to show a ticket who has shown no token, and everybody to bind a Subscription.
 const SHOWS: Duration = Duration::from_secs(10);
 /// How often it is asked whether the other side is still there; it is not if it says nothing twice.
 const QUIET: Duration = Duration::from_secs(30);
@@ -37,12 +37,13 @@ pub(crate) struct Connection {
 }
 
 /// Why it is closed: a code of RFC 6455 section 7.4.1, and a text of at most 123 bytes.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Ended(u16, &'static str);
 
 const UNSAID: Ended = Ended(close_code::POLICY, "say: bind ID, or bind-with-token TOKEN");
 const NO_TOKEN: Ended = Ended(close_code::POLICY, "the token has ended");
 const NO_TICKET: Ended = Ended(close_code::POLICY, "show a token when you connect, or a fresh ticket at once");
+const IDLE: Ended = Ended(close_code::POLICY, "nothing was bound: say bind ID within ten seconds");
 const NOT_OWN: Ended =
     Ended(close_code::POLICY, "there is no such Subscription of yours over websocket that the token is good for");
 const UNBOUND: Ended = Ended(close_code::NORMAL, "no Subscription is bound any more");
@@ -104,7 +105,7 @@ impl Connection {
                 }
                 Event::Beat => {
                     let (beat, began) = (*beats.borrow_and_update(), Instant::now());
-                    if let Err(ended) = self.beat(beat, opened, socket).await {
+                    if let Err(ended) = self.beat(beat, opened.elapsed(), socket).await {
                         return ended;
                     }
                     // What it said meanwhile was not heard yet.
@@ -145,20 +146,26 @@ impl Connection {
         let ticket = self.ask(move |clinical| clinical.spend_ticket(&text)).await?.ok_or(NO_TICKET)?;
         let held = self.ask(move |clinical| Ok(clinical.gate().held(ticket.token).ok())).await?;
         let caller = held.ok_or(NO_TOKEN)?;
-        let client = caller.subscriber(0).ok_or(NOT_OWN)?.client;
-        self.place = self.clinical.sockets().enter(Some(&client)).ok_or(TOO_MUCH)?;
+        caller.subscriber(0).ok_or(NOT_OWN)?;
+        let place = self.clinical.sockets().enter(Some(&caller));
+        self.place = place.map_err(|full| Ended(close_code::POLICY, full.text()))?;
         self.caller = Some(caller);
         Ok(ticket.subscription)
     }
 
+    /// Why one is closed that is open for so long and was not used, whatever else it has sent.
+    fn idle(&self, open: Duration) -> Option<Ended> {
+        let why = if self.caller.is_some() { IDLE } else { NO_TICKET };
+        (self.bound.is_empty() && open > SHOWS).then_some(why)
+    }
+
     /// Tells what has changed. `Err`: why the connection is closed, or that the other side has left.
-    async fn beat(&mut self, beat: Beat, opened: Instant, socket: &mut WebSocket) -> Result<(), Option<Ended>> {
-        if beat.ends {
-            return Err(Some(STOPS));
+    async fn beat(&mut self, beat: Beat, open: Duration, socket: &mut WebSocket) -> Result<(), Option<Ended>> {
+        let ended = if beat.ends { Some(STOPS) } else { self.idle(open) };
+        if ended.is_some() {
+            return Err(ended);
         }
-        let Some(caller) = self.caller.clone() else {
-            return if opened.elapsed() > SHOWS { Err(Some(NO_TICKET)) } else { Ok(()) };
-        };
+        let Some(caller) = self.caller.clone() else { return Ok(()) };
         let again = self.ask(move |clinical| Ok(clinical.gate().again(&caller).ok())).await?;
         let caller = again.ok_or(NO_TOKEN)?;
         let client = caller.subscriber(0).ok_or(NOT_OWN)?.client;
@@ -228,8 +235,8 @@ mod tests {
     async fn who_is_called_and_who_is_connected_take_the_same_turns() {
         let house = House::new();
         let clinical = &house.clinical;
-        let place = clinical.sockets().enter(Some("a")).expect("room");
         let caller = Caller::administrator();
+        let place = clinical.sockets().enter(Some(&caller)).expect("room");
         let connection = Connection::new(Arc::clone(clinical), Some(caller.clone()), place, String::new());
         let soon = Duration::from_millis(200);
         let bound = || Bound { id: Id::fresh(Millis(1)), row: Row(1), place: Seq(0) };
@@ -243,6 +250,23 @@ mod tests {
         assert!(tell().await.is_ok());
     }
 
+    /// Shows REQ-SUB-49: who binds nothing has ten seconds, with a token and without one; who has bound something stays.
+    #[tokio::test]
+    async fn who_binds_nothing_has_a_moment() {
+        let house = House::new();
+        let connection = |caller: Option<Caller>| {
+            let place = house.clinical.sockets().enter(caller.as_ref()).expect("room");
+            Connection::new(Arc::clone(&house.clinical), caller, place, String::new())
+        };
+        let late = SHOWS + Duration::from_millis(1);
+        for (caller, why) in [(None, NO_TICKET), (Some(Caller::administrator()), IDLE)] {
+            let mut connection = connection(caller);
+            assert_eq!([SHOWS, late].map(|open| connection.idle(open)), [None, Some(why)]);
+            connection.bound.push(Bound { id: Id::fresh(Millis(1)), row: Row(1), place: Seq(0) });
+            assert_eq!(connection.idle(late), None);
+        }
+    }
+
     /// Shows REQ-SUB-43: what took too long rests for all connections, and each time longer, also when the store is away meanwhile;
     /// it is not even asked for a turn.
     #[tokio::test(flavor = "multi_thread")]
@@ -251,7 +275,7 @@ mod tests {
         let clinical = &house.clinical;
         let caller = Caller::administrator();
         let connection = || {
-            let place = clinical.sockets().enter(Some("a")).expect("room");
+            let place = clinical.sockets().enter(Some(&caller)).expect("room");
             Connection::new(Arc::clone(clinical), Some(caller.clone()), place, String::new())
         };
         let bound = || Bound { id: Id::fresh(Millis(1)), row: Row(1), place: Seq(0) };

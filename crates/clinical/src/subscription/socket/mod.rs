@@ -19,10 +19,11 @@ mod rooms;
 mod ticket;
 
 pub(crate) use connection::Connection;
-pub(crate) use rooms::{Place, Rooms};
+pub(crate) use rooms::{Full, Place, Rooms};
 pub(crate) use ticket::LASTS as TICKET_LASTS;
 
 use crate::Clinical;
+use crate::access::Caller;
 use crate::kind::Seq;
 use medlock_node::stop::Stop;
 use pauses::Pauses;
@@ -56,9 +57,12 @@ impl Sockets {
         Self { beats, rooms: Arc::default(), pauses: Pauses::default() }
     }
 
-    /// Room for a client, or for who is none yet; `None`: there is none.
-    pub(crate) fn enter(&self, client: Option<&str>) -> Option<Place> {
-        self.rooms.enter(client)
+    /// Room for who connects; `None`: it has not said yet who it is.
+    ///
+    /// # Errors
+    /// What is full.
+    pub(crate) fn enter(&self, caller: Option<&Caller>) -> Result<Place, Full> {
+        self.rooms.enter(caller)
     }
 }
 

@@ -1,5 +1,6 @@
 //! Software of a community, which registers by itself (UDAP).
 
+mod bounds;
 mod negative;
 mod standing;
 
