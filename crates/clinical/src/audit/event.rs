@@ -4,8 +4,9 @@ use super::entry::{By, Entry};
 use super::note::Act;
 use crate::DEVICE_SYSTEM;
 use crate::access::Verb;
-use crate::kind::{Id, Kind, Millis};
+use crate::kind::{Id, Kind, Millis, Row};
 use crate::moment;
+use crate::store::{Events, Noted};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use serde_json::{Value, json};
@@ -54,7 +55,25 @@ pub(crate) struct Person {
     pub(crate) id: String,
 }
 
-impl Event<'_> {
+impl<'e> Event<'e> {
+    /// One of a page, which knows what its entry names.
+    pub(crate) fn of(page: &'e Events, noted: &'e Noted, id: &'e str, server: &'e str) -> Self {
+        let resource = |row: Row| page.resources.get(&row.0).copied();
+        let entry = &noted.entry;
+        Self {
+            id,
+            at: noted.at,
+            entry,
+            what: entry.row.and_then(resource),
+            patient: noted.patient.and_then(resource).map(|(_, id)| id),
+            consents: entry.consents.iter().filter_map(|row| Some(resource(*row)?.1)).collect(),
+            client: entry.by.client().and_then(|client| page.clients.get(client)).map(String::as_str),
+            person: entry.by.account().and_then(|account| page.people.get(&account)),
+            with_query: page.of_all,
+            server,
+        }
+    }
+
     pub(crate) fn resource(&self) -> Value {
         let entry = self.entry;
         let pattern = pattern(entry.verb);

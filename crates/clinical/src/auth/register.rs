@@ -100,6 +100,16 @@ pub enum Asked {
         #[serde(default)]
         known: Option<(u64, String)>,
     },
+    /// Who read and wrote what of a patient, newest first, whatever consents hide from others. Answer: [`Told::Events`].
+    ShowAudit {
+        /// Whose: `Patient/ID`.
+        patient: String,
+        /// Those behind this page.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        after: Option<String>,
+    },
+    /// All Subscriptions. Answer: [`Told::Subscriptions`].
+    Subscriptions,
     /// Remove all passkeys of an account, and end its sessions and what it has granted: they are lost. Answer: [`Told::Done`].
     RemovePasskeys {
         /// Its name.
@@ -251,6 +261,22 @@ pub enum Told {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         broken: Option<String>,
     },
+    /// What of the audit is about a patient.
+    Events {
+        /// AuditEvents, newest first.
+        events: Vec<serde_json::Value>,
+        /// Where the next page begins, if there is one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        next: Option<String>,
+    },
+    /// Subscriptions.
+    Subscriptions {
+        /// Newest first; a thousand at most.
+        subscriptions: Vec<SubscriptionView>,
+        /// Whether there are more.
+        #[serde(default)]
+        more: bool,
+    },
     /// Accounts.
     Accounts {
         /// By name.
@@ -305,6 +331,29 @@ pub struct AccountView {
     /// Whether the person's resource was deleted: then nobody signs in with it; in lists of accounts alone.
     #[serde(default)]
     pub person_deleted: bool,
+}
+
+/// A Subscription, as it is shown.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SubscriptionView {
+    /// Its identifier.
+    pub id: String,
+    /// The name of the software that wrote it, if that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub software: Option<String>,
+    /// The account with which a person wrote it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub account: Option<String>,
+    /// Its status: `active`, `error` or `off`.
+    pub status: String,
+    /// What is told.
+    pub criteria: String,
+    /// Where; over a web socket nowhere.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub endpoint: Option<String>,
+    /// What was wrong last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
 }
 
 /// A delivery for which no patient could be named, as it is shown.
@@ -398,6 +447,8 @@ impl Clinical {
                 Ok(Told::Client { client: ClientView::of(&client), secret: None })
             }
             Asked::VerifyAudit { known } => self.verify_audit(known),
+            Asked::ShowAudit { patient, after } => self.show_audit(&patient, after.as_deref()),
+            Asked::Subscriptions => self.list_subscriptions(),
             Asked::RemoveClient { id } => {
                 let removed = records.remove_client(&id)?;
                 if removed.is_empty() {

@@ -112,21 +112,7 @@ fn wanted(plan: &Plan) -> Result<Wanted, Refusal> {
 }
 
 fn body(door: &Door, page: &Events, noted: &Noted) -> Vec<u8> {
-    let id = noted.id();
-    let resource = |row: crate::kind::Row| page.resources.get(&row.0).copied();
-    let event = Event {
-        id: &id,
-        at: noted.at,
-        entry: &noted.entry,
-        what: noted.entry.row.and_then(resource),
-        patient: noted.patient.and_then(resource).map(|(_, id)| id),
-        consents: noted.entry.consents.iter().filter_map(|row| Some(resource(*row)?.1)).collect(),
-        client: noted.entry.by.client().and_then(|client| page.clients.get(client)).map(String::as_str),
-        person: noted.entry.by.account().and_then(|account| page.people.get(&account)),
-        with_query: page.of_all,
-        server: &door.base,
-    };
-    serde_json::to_vec(&event.resource()).unwrap_or_default()
+    serde_json::to_vec(&Event::of(page, noted, &noted.id(), &door.base).resource()).unwrap_or_default()
 }
 
 /// What the audit is not asked by: nothing refers to an event, and no event is looked at on the way.

@@ -56,6 +56,7 @@ pub(crate) use passkeys::{Offer, SignedIn};
 pub use read::Stored;
 pub use search::{Counted, Found};
 pub(crate) use statement::Statement;
+pub(crate) use subscription::Listed as ListedSubscription;
 pub(crate) use subscription::{Behind, Due, Sights, Subscribed, Telling};
 pub(crate) use token::{Given, NewLeave, NewRefresh, NewToken};
 pub(crate) use upstream::Sworn;

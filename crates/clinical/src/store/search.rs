@@ -368,7 +368,7 @@ mod tests {
         let device = "INSERT INTO resource (rid, kind, id, version, patient, at, updated, gone, body) VALUES (7, 1, 'x', 1, 3, 0, 0, 0, x'')";
         records.database().write("add a device", |sql| sql.execute(device, &[])).expect("added");
         let id = Id::fresh(Millis(1));
-        let own = Reach::Device(Row(7));
+        let own = || Reach::Device(Row(7));
         for (reach, query, driver) in [
             (Reach::All, format!("patient={id}"), "SEARCH r USING INDEX resource_patient (patient=? AND kind=?)"),
             (
@@ -386,19 +386,15 @@ mod tests {
             (Reach::All, format!("_id={id}"), "SEARCH r USING INDEX resource_id (kind=? AND id=?)"),
             (Reach::All, "identifier=s|v".to_owned(), "SEARCH r USING INTEGER PRIMARY KEY (rowid=?)"),
             (Reach::All, format!("device=Device/{id}"), "SEARCH r USING INTEGER PRIMARY KEY (rowid=?)"),
-            (own.clone(), String::new(), "SEARCH r USING INDEX resource_patient (patient=? AND kind=?)"),
-            (
-                own.clone(),
-                "code=x".to_owned(),
-                "SEARCH r USING INDEX resource_patient_code (patient=? AND kind=? AND c0=?)",
-            ),
+            (own(), String::new(), "SEARCH r USING INDEX resource_patient (patient=? AND kind=?)"),
+            (own(), "code=x".to_owned(), "SEARCH r USING INDEX resource_patient_code (patient=? AND kind=? AND c0=?)"),
             (
                 Reach::All,
                 format!("patient={id}&device=Device/{id}"),
                 "SEARCH r USING INDEX resource_patient (patient=? AND kind=?)",
             ),
             (Reach::All, format!("patient={id}&identifier=v"), "SEARCH r USING INTEGER PRIMARY KEY (rowid=?)"),
-            (own.clone(), "identifier=s|v".to_owned(), "SEARCH r USING INTEGER PRIMARY KEY (rowid=?)"),
+            (own(), "identifier=s|v".to_owned(), "SEARCH r USING INTEGER PRIMARY KEY (rowid=?)"),
             (
                 Reach::All,
                 "patient.name=x".to_owned(),
@@ -421,7 +417,7 @@ mod tests {
                 "_has:Observation:has-member:code=x".to_owned(),
                 "SEARCH l USING PRIMARY KEY (param=? AND target=?)",
             ),
-            (own.clone(), format!("patient={id}"), "SEARCH r USING INDEX resource_patient (patient=? AND kind=?)"),
+            (own(), format!("patient={id}"), "SEARCH r USING INDEX resource_patient (patient=? AND kind=?)"),
         ] {
             let told = way(&records, reach.clone(), &query, None);
             assert!(told.iter().any(|line| line == driver), "{query}: {told:#?}");

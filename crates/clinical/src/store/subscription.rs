@@ -162,7 +162,38 @@ pub(super) fn remove(sql: &mut dyn Sql, row: Row) -> Result<(), Fault> {
     sql.execute("DELETE FROM subscription WHERE rid = ?1", values![row.0]).map(drop)
 }
 
+/// A Subscription with who wrote it, by their names.
+#[derive(Debug)]
+pub(crate) struct Listed {
+    pub(crate) stored: Stored,
+    pub(crate) software: Option<String>,
+    pub(crate) account: Option<String>,
+}
+
 impl Records {
+    /// Those that are not deleted, newest first, a thousand at most; and whether there are more.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub(crate) fn list_subscriptions(&self) -> Result<(Vec<Listed>, bool), Error> {
+        let columns = format!("{COLUMNS}, c.name AS software, a.name AS account");
+        let from = "resource r LEFT JOIN subscription s ON s.rid = r.rid LEFT JOIN subscription_of o ON o.rid = r.rid \
+                    LEFT JOIN client c ON c.id = COALESCE(s.client, o.client) \
+                    LEFT JOIN account a ON a.id = COALESCE(s.account, o.account)";
+        let sight = Caller::administrator().sight(Verb::Read);
+        let mut question = Statement::kept_of(&columns, from, &sight, Kind::SUBSCRIPTION);
+        question.text(" AND r.gone = 0 ORDER BY r.rid DESC LIMIT ").value(i64::from(MOST) + 1);
+        self.database().read("list subscriptions", |sql| {
+            let mut listed = all(sql, "subscription", question.sql(), question.values(), |row| {
+                let name = |column| Ok::<_, Fault>(row.optional_text(column)?.map(str::to_owned));
+                Ok(Listed { stored: Stored::of(row)?, software: name("software")?, account: name("account")? })
+            })?;
+            let more = listed.len() > usize::from(MOST);
+            listed.truncate(MOST.into());
+            Ok((listed, more))
+        })
+    }
+
     /// Which hub tells, of all of the store.
     ///
     /// # Errors

@@ -7,7 +7,7 @@ use crate::output::{self, Table, say};
 use crate::{Failure, Outcome};
 use clap::{Subcommand, ValueEnum};
 use medlock_clinical::auth::{
-    AccountView, Asked, ClientSort, ClientView, Context, DeliveryView, OpenResource, Told, WebKeyView,
+    AccountView, Asked, ClientSort, ClientView, Context, DeliveryView, OpenResource, SubscriptionView, Told, WebKeyView,
 };
 use std::path::PathBuf;
 
@@ -17,9 +17,12 @@ pub(crate) enum ClinicalCommand {
     /// Register, list, show and remove software that asks for tokens.
     #[command(subcommand)]
     Client(ClientCommand),
-    /// Verify the audit of who read and wrote what.
+    /// Verify the audit of who read and wrote what, and show what of it is about a patient.
     #[command(subcommand)]
     Audit(AuditCommand),
+    /// List who is told of what by Subscriptions.
+    #[command(subcommand)]
+    Subscription(SubscriptionCommand),
     /// Make, list and remove accounts of people who sign in, and give them setup codes.
     #[command(subcommand)]
     User(UserCommand),
@@ -119,6 +122,28 @@ pub(crate) enum AuditCommand {
         /// newest entries were removed.
         #[arg(long, value_name = "ENTRIES:HASH")]
         known: Option<String>,
+        #[command(flatten)]
+        hub: HubArgs,
+    },
+    /// Show who read and wrote what of a patient, newest first, whatever the patient's consents hide from others: AuditEvents, one a
+    /// line. That it was shown is one more.
+    Show {
+        /// Whose: `Patient/ID`.
+        #[arg(value_name = "RESOURCE")]
+        patient: String,
+        /// Those behind the page that ended so.
+        #[arg(long, value_name = "PAGE")]
+        after: Option<String>,
+        #[command(flatten)]
+        hub: HubArgs,
+    },
+}
+
+/// `medlock clinical subscription …`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum SubscriptionCommand {
+    /// List all that are not deleted: who wrote them, what they tell of and where, and what was wrong last.
+    List {
         #[command(flatten)]
         hub: HubArgs,
     },
@@ -294,6 +319,10 @@ pub(crate) fn run(command: ClinicalCommand) -> Result<Outcome, Failure> {
             let known = known.map(|text| known_state(&text)).transpose()?;
             (hub, Asked::VerifyAudit { known })
         }
+        ClinicalCommand::Audit(AuditCommand::Show { patient, after, hub }) => {
+            (hub, Asked::ShowAudit { patient, after })
+        }
+        ClinicalCommand::Subscription(SubscriptionCommand::List { hub }) => (hub, Asked::Subscriptions),
         ClinicalCommand::Device(command) => device(command),
         ClinicalCommand::Key(KeyCommand::List { hub }) => (hub, Asked::WebKeys),
         ClinicalCommand::Key(KeyCommand::Drop { key, hub }) => (hub, Asked::DropWebKey { key }),
@@ -405,6 +434,25 @@ fn print(told: Told) {
             say!("known state: {entries}:{hash}");
         }
         Told::Audit { broken: Some(broken), .. } => say!("The audit is broken: {broken}."),
+        Told::Events { events, next } => {
+            events.iter().for_each(|event| say!("{event}"));
+            if let Some(next) = next {
+                eprintln!("More: medlock clinical audit show … --after {next}");
+            }
+        }
+        Told::Subscriptions { subscriptions, more } => {
+            let mut table = Table::new(&["subscription", "software", "account", "status", "criteria", "where"]);
+            for SubscriptionView { id, software, account, status, criteria, endpoint, error } in subscriptions {
+                let status = error.map_or(status.clone(), |error| format!("{status}: {error}"));
+                let name = |name: Option<String>| name.unwrap_or_else(|| "-".to_owned());
+                let place = endpoint.unwrap_or_else(|| "web socket".to_owned());
+                table.row([id, name(software), name(account), status, criteria, place]);
+            }
+            table.print("Nobody is told of anything: there are no Subscriptions.");
+            if more {
+                say!("There are more; these are the newest.");
+            }
+        }
         Told::Launch { launch, iss } => {
             say!("launch  {launch}   (once, within five minutes)");
             say!("iss     {iss}");

@@ -217,6 +217,7 @@ async fn software_that_is_registered_by_a_command_is_let_in_by_a_person() {
     assert_eq!(hub.ask(&["clinical", "device", "release", "gw1"])["answer"], "done");
     assert_eq!(hub.ask(&["clinical", "delivery", "list"])["deliveries"], json!([]));
     assert_eq!(hub.ask(&["clinical", "user", "lost-passkeys", "anna"])["answer"], "done");
+    assert_eq!(hub.ask(&["clinical", "subscription", "list"])["subscriptions"], serde_json::json!([]));
     // The key that signed is listed with its hub; one that is dropped is shown no more.
     let listed = |kid: &str| {
         let all = hub.ask(&["clinical", "key", "list"])["keys"].as_array().expect("keys").clone();

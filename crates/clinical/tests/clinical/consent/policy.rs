@@ -50,7 +50,8 @@ async fn who_denies_everybody_can_take_it_back() {
     }
 }
 
-/// Shows REQ-CONS-19: what was done with the data of a patient whom a consent hides is hidden too, but never from the patient.
+/// Shows REQ-CONS-19, REQ-AUDIT-50: what was done with the data of a patient whom a consent hides is hidden too, but never from the
+/// patient, nor from the administrator, whose reading the patient sees.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_audit_of_a_hidden_patient_is_hidden() {
     for house in House::both() {
@@ -70,6 +71,34 @@ async fn the_audit_of_a_hidden_patient_is_hidden() {
         let of_all = doctor.get("AuditEvent?_count=1000").await.body.to_string();
         assert!(!of_all.contains(&ward.anna) && of_all.contains("AuditEvent"));
         assert!(events(&anna, &query).await > 0);
+        let show = async |after: Value| {
+            let asked = json!({ "verb": "show-audit", "patient": format!("Patient/{}", ward.anna), "after": after });
+            house.administer(asked).await
+        };
+        let (mut shown, mut next) = (Vec::new(), Value::Null);
+        loop {
+            let told = show(next).await.body;
+            shown.extend(told["events"].as_array().cloned().expect("events"));
+            next = told["next"].clone();
+            if next.is_null() {
+                break;
+            }
+            for _ in 0..3 {
+                anna.get(&query).await;
+            }
+        }
+        // What is read is written within a tenth of a second.
+        let own = loop {
+            let own = anna.get(&format!("{query}&_count=1000")).await.resources();
+            if own.iter().any(|event| event["agent"][0]["who"]["display"] == "administrator") {
+                break own;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        };
+        assert!(shown.len() > 4 && shown.iter().all(|event| own.iter().any(|own| own["id"] == event["id"])));
+        assert_eq!(show(json!("x")).await.status, StatusCode::BAD_REQUEST);
+        let unknown = json!({ "verb": "show-audit", "patient": format!("Patient/{}", ward.doctor) });
+        assert_eq!(house.administer(unknown).await.status, StatusCode::NOT_FOUND);
     }
 }
 
@@ -359,8 +388,8 @@ async fn nobody_gives_themselves_a_role() {
     }
 }
 
-/// Shows REQ-SUB-53: what somebody watches, and of whom, is theirs: no patient's app, nobody else of the staff and no other software reads,
-/// changes or ends a Subscription, nor is told that there is one.
+/// Shows REQ-SUB-53, REQ-SUB-54: what somebody watches, and of whom, is theirs: no patient's app, nobody else of the staff and no other software reads,
+/// changes or ends a Subscription, nor is told that there is one. The administrator sees whose they are.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_subscription_is_its_writers() {
     for house in House::both() {
@@ -395,6 +424,11 @@ async fn a_subscription_is_its_writers() {
             let ticket = reader.send("POST", &format!("{path}/$get-ws-binding-token"), &[], &Value::Null).await;
             assert_eq!(ticket.status, StatusCode::NOT_FOUND);
         };
+        let listed = house.administer(json!({ "verb": "subscriptions" })).await.body;
+        let listed = listed["subscriptions"].as_array().cloned().expect("a list");
+        let [one] = listed.as_slice() else { panic!("{listed:?}") };
+        assert_eq!((one["id"].as_str(), one["account"].as_str()), (Some(&*id), Some("doe")));
+        assert!(one["software"].is_string() && one["status"] == "active" && one["criteria"] == watched("")["criteria"]);
         let closed = async |answer: Answer| assert_eq!(answer.status, StatusCode::FORBIDDEN, "{answer:?}");
         for _ in ["while it is served", "when it is deleted"] {
             hidden(&other).await;
@@ -408,7 +442,7 @@ async fn a_subscription_is_its_writers() {
                 assert!(writer.get(history).await.body.to_string().contains(&id), "{history}");
             }
             if writer.get(&path).await.status == StatusCode::OK {
-                assert_eq!(writer.get("Subscription").await.found(), [id.clone()]);
+                assert_eq!(writer.get("Subscription").await.found(), [id.as_str()]);
                 assert_eq!(writer.get(&path).await.body["status"], "active", "nobody else has ended it");
                 assert_eq!(writer.send("PUT", &path, &[], &of("off")).await.status, StatusCode::OK);
                 assert_eq!(writer.send("DELETE", &path, &[], &Value::Null).await.status, StatusCode::NO_CONTENT);

@@ -52,7 +52,7 @@ async fn whom_a_community_does_not_vouch_for_is_told_nothing() {
     assert_eq!(house.read(&access, "Patient").await.status, StatusCode::UNAUTHORIZED);
     ward.reading(0, 2).await;
     told_still(1).await;
-    let seen = ward.gateway.get(&format!("Subscription/{made}")).await.body;
+    let seen = subscription::seen(&house, &made).await;
     assert_eq!(seen["status"], "active", "it may come back: {seen}");
 
     // It has a newer certificate, for some days.
