@@ -83,9 +83,9 @@ fn permitted(clinical: &Clinical, who: &Identified, asked: &Scopes, is_gateway: 
         // A device neither makes nor changes devices and patients.
         let reads = matches!(verb, Verb::Read | Verb::Search);
         let own = names_its_device(kind) && (reads || !matches!(kind, Kind::DEVICE | Kind::PATIENT));
-        // Nor does it state consents.
-        let states = kind == Kind::CONSENT && !reads;
-        (is_gateway || own) && !states && verb.operation(kind).is_some()
+        // Nor does it state consents, nor is it told anything.
+        let others = kind == Kind::CONSENT && !reads || kind == Kind::SUBSCRIPTION;
+        (is_gateway || own) && !others && verb.operation(kind).is_some()
     };
     let kinds = &clinical.settings().kinds;
     let served = asked.narrowed(kinds, reaches);

@@ -1,5 +1,6 @@
 //! Resources over HTTP.
 
+use crate::backend::Backend;
 use crate::fixture::{House, device, glucose, nobody, patient};
 use axum::body::Body;
 use http::{Request, StatusCode};
@@ -113,8 +114,8 @@ async fn only_discovery_is_open() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_capability_statement_says_what_is_there() {
     let house = House::new();
-    let gateway = house.device("gw", Role::Gateway).with("system/*.crs").await;
-    let statement = gateway.get("metadata").await.body;
+    let software = Backend::new(&house, "system/*.rs").await.token("system/*.rs").await;
+    let statement = house.read("", "metadata").await.body;
     for resource in statement["rest"][0]["resource"].as_array().expect("resources") {
         let kind = resource["type"].as_str().expect("a kind");
         for parameter in resource["searchParam"].as_array().expect("parameters") {
@@ -128,18 +129,18 @@ async fn the_capability_statement_says_what_is_there() {
                 "composite" => "x$x",
                 _ => "x",
             };
-            let answer = gateway.get(&format!("{kind}?{name}={value}")).await;
+            let answer = house.read(&software, &format!("{kind}?{name}={value}")).await;
             assert_eq!(answer.status, StatusCode::OK, "{kind} {name}: {answer:?}");
         }
         for (control, list) in [("_include", "searchInclude"), ("_revinclude", "searchRevInclude")] {
             for value in resource[list].as_array().expect("references") {
                 let value = value.as_str().expect("a reference");
-                let answer = gateway.get(&format!("{kind}?_id=x&{control}={value}")).await;
+                let answer = house.read(&software, &format!("{kind}?_id=x&{control}={value}")).await;
                 assert_eq!(answer.status, StatusCode::OK, "{kind} {control} {value}: {answer:?}");
             }
         }
     }
-    assert_eq!(gateway.get("Observation?colour=red").await.code(), "fhir-unknown-parameter");
+    assert_eq!(house.read(&software, "Observation?colour=red").await.code(), "fhir-unknown-parameter");
 }
 
 /// Shows REQ-FHIR-08: a reference to what is not there and to what may not be read are told the same.
