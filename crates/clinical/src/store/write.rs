@@ -616,8 +616,8 @@ impl Running<'_> {
                 );
             }
             if let Some(Reach::Device(device)) = sight.only_of(kind) {
-                let begins = |act: usize| self.work.acts.get(act)?.prepared()?.rows().at.map(|span| span.low);
-                let ahead = |(act, _): &&(usize, i64)| begins(*act).is_some_and(|low| low.0 > self.at.0 + AHEAD);
+                let latest = |act: usize| self.work.acts.get(act)?.prepared()?.rows().latest;
+                let ahead = |(act, _): &&(usize, i64)| latest(*act).is_some_and(|said| said.0 > self.at.0 + AHEAD);
                 let text = "it is of a time to come: whose the device is then, nobody knows yet";
                 let mut wrong = rows.iter().find(ahead).map(|(_, row)| (*row, text));
                 if wrong.is_none() {
