@@ -54,6 +54,8 @@ pub enum Code {
     Version,
     /// A condition finds more than one resource.
     ManyMatches,
+    /// What a condition finds is another patient's than the one whom the request is about.
+    OtherPatient,
     /// A condition cannot be looked for.
     Condition,
     /// The resource has another id than the address says.
@@ -177,6 +179,15 @@ const FACTS: [(Code, Facts); Code::ALL.len()] = [
         ),
     ),
     (
+        Code::OtherPatient,
+        (
+            "fhir-other-patient",
+            "conflict",
+            StatusCode::PRECONDITION_FAILED,
+            "add patient= to the condition, or send what is to be another patient's to its own address",
+        ),
+    ),
+    (
         Code::ManyMatches,
         (
             "fhir-many-matches",
@@ -208,10 +219,7 @@ const FACTS: [(Code, Facts); Code::ALL.len()] = [
         Code::MediaType,
         ("fhir-media-type", "not-supported", StatusCode::UNSUPPORTED_MEDIA_TYPE, "use application/fhir+json"),
     ),
-    (
-        Code::UnknownParameter,
-        ("fhir-unknown-parameter", "not-supported", BAD, "leave it out, or send Prefer: handling=lenient"),
-    ),
+    (Code::UnknownParameter, ("fhir-unknown-parameter", "not-supported", BAD, "leave it out")),
     (
         Code::ParameterValue,
         (
@@ -349,7 +357,7 @@ const UNFIT: StatusCode = StatusCode::UNPROCESSABLE_ENTITY;
 
 impl Code {
     /// All codes.
-    pub const ALL: [Self; 48] = [
+    pub const ALL: [Self; 49] = [
         Self::Json,
         Self::OtherKind,
         Self::UnknownElement,
@@ -371,6 +379,7 @@ impl Code {
         Self::Gone,
         Self::Version,
         Self::ManyMatches,
+        Self::OtherPatient,
         Self::Condition,
         Self::OtherId,
         Self::Entry,

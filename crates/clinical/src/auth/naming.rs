@@ -7,7 +7,7 @@ use crate::audit::Note;
 use crate::definitions::Definitions;
 use crate::json::{Document, Limits};
 use crate::kind::{Id, Kind};
-use crate::store::{Act, Stored, Unapplied, named};
+use crate::store::{Act, Expected, Stored, Unapplied, named};
 use crate::validate;
 use http::StatusCode;
 use medlock_trust::DeviceName;
@@ -59,7 +59,8 @@ impl Clinical {
         let refused = |why: crate::outcome::Refusal| Refused(why.status, why.issues.first_text().to_owned());
         let to =
             validate::prepare_again(document.root(), Definitions::r4(), asked).map_err(|why| refused(why.into()))?;
-        let act = Act::Update { id: stored.id, to, if_match: Some(stored.version), condition: None, bases };
+        let act =
+            Act::Update { id: stored.id, to, expected: Expected::version(stored.version), condition: None, bases };
         let note = Note::of(caller, Verb::Update, Kind::DEVICE, ORIGIN.to_owned());
         self.records().apply(caller, vec![act], &note).map(drop).map_err(|error| match error {
             Unapplied::Refused { why, .. } => refused(why),

@@ -4,7 +4,7 @@
 
 use super::{Condition, terms};
 use crate::access::{Verb, Verbs};
-use crate::definitions::{Definitions, Owner, Place};
+use crate::definitions::{Definitions, Place};
 use crate::kind::{Kind, Millis, Row};
 use crate::store::Statement;
 use std::fmt::Write as _;
@@ -91,7 +91,7 @@ impl Ruling {
     fn rules(&self, kind: Kind) -> bool {
         let own = matches!(self.actor, Actor::Patient(_))
             && matches!(kind, Kind::PATIENT | Kind::CONSENT | Kind::AUDIT_EVENT);
-        !matches!(Definitions::r4().owner(kind), Owner::Nobody) && !own
+        !Definitions::r4().is_of_nobody(kind) && !own
     }
 
     /// Appends the condition on the row `alias` of this kind.

@@ -48,6 +48,12 @@ impl Definitions {
     pub fn owner(&self, kind: Kind) -> &Owner {
         self.owners.get(usize::from(kind.number())).unwrap_or(&Owner::Nobody)
     }
+
+    /// Whether no resource of this kind is a patient's: everybody reads it who reads the kind.
+    #[must_use]
+    pub fn is_of_nobody(&self, kind: Kind) -> bool {
+        matches!(self.owner(kind), Owner::Nobody)
+    }
 }
 
 /// The lines of a table, each cut at its tabulators; without those that say where it is from.

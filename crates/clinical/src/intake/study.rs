@@ -9,7 +9,7 @@ use crate::kind::{Id, Kind, Millis, Reference};
 use crate::outcome::{Code, Issue, Issues};
 use crate::query::Plan;
 use crate::seam::{Kept, NotKept, StoredSeries, StoredStudy};
-use crate::store::{Act, Condition};
+use crate::store::{Act, Condition, Expected};
 use medlock_trust::{DeviceName, Time};
 use std::collections::BTreeMap;
 
@@ -197,7 +197,7 @@ impl Clinical {
                     to: self
                         .prepared(kind, &body, caller.mark(Verb::Update, kind).map(|code| code.as_str()))
                         .map_err(unfit)?,
-                    if_match: Some(held.version),
+                    expected: Expected::version(held.version),
                     condition: Some(Condition { plan, is: Some(held.id), asked: None }),
                     bases: self.bases(),
                 },

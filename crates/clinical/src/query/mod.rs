@@ -34,9 +34,11 @@ pub(crate) const FORMATS: [&str; 5] =
 /// What becomes of a parameter that is not served.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Handling {
-    /// It is refused.
+    /// It is refused, whatever is preferred: more depends on it than an answer.
     #[default]
     Strict,
+    /// It is refused to who has not said that it may be left out.
+    Unsaid,
     /// It is left out, and told.
     Lenient,
 }
@@ -330,7 +332,10 @@ impl Reading<'_> {
             }
             Read::Unserved => {
                 let text = format!("{} is not searched by {name:?}", self.plan.kind);
-                self.issues.add(Issue::new(Code::UnknownParameter, text).at(name));
+                let issue = Issue::new(Code::UnknownParameter, text).at(name);
+                let may_be_lenient = self.reader.terms.handling == Handling::Unsaid;
+                let help = "leave it out, or send Prefer: handling=lenient";
+                self.issues.add(if may_be_lenient { issue.help(help) } else { issue });
             }
             Read::Wrong(why) => {
                 let issue = Issue::new(Code::ParameterValue, why).at(name);

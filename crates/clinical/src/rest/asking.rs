@@ -13,10 +13,12 @@ use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
 use axum::extract::{FromRequestParts, NestedPath, RawPathParams};
 use axum::response::{IntoResponse as _, Response};
+use http::header::ALLOW;
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use medlock_node::accept::{Limits, PeerInfo};
 use medlock_store::Error;
+use std::borrow::Cow;
 use std::convert::Infallible;
 use std::sync::atomic::AtomicBool;
 
@@ -56,10 +58,13 @@ impl Asking {
         answered.await.unwrap_or_else(|_| failed("the request was not finished").into_response())
     }
 
-    /// A refusal as it is answered; with a nonce where one is needed (RFC 9449 section 9).
+    /// A refusal as it is answered; with a nonce where one is needed (RFC 9449 section 9). What may not be changed here may be read.
     pub(super) fn refusal(&self, why: Refusal) -> Response {
         let wants_nonce = why.code() == Code::ProofNonce;
         let mut response = why.into_response();
+        if response.status() == StatusCode::METHOD_NOT_ALLOWED {
+            insert(response.headers_mut(), ALLOW, "GET, HEAD");
+        }
         if wants_nonce {
             let clinical = &self.door.clinical;
             insert(response.headers_mut(), NONCE, &nonce(clinical.records(), clinical.clock().now()));
@@ -207,6 +212,11 @@ pub(super) fn read_whole(body: Result<Bytes, BytesRejection>) -> Result<Bytes, R
 
 pub(super) fn failed(text: &'static str) -> Refusal {
     Issue::new(Code::Failed, text).into()
+}
+
+/// Nothing is served at an address, by whatever method.
+pub(super) fn no_address(text: impl Into<Cow<'static, str>>) -> Refusal {
+    Refusal { status: StatusCode::NOT_FOUND, ..Issue::new(Code::NotSupported, text).into() }
 }
 
 pub(super) fn absent(kind: Kind) -> Refusal {

@@ -7,17 +7,17 @@ use crate::access::{Caller, Verb};
 use crate::audit::Note;
 use crate::definitions::Definitions;
 use crate::json::{Document, Limits, Node};
-use crate::kind::{Id, Kind, Version};
+use crate::kind::{Id, Kind};
 use crate::moment;
 use crate::outcome::{Code, Issue, Refusal};
 use crate::query::Handling;
-use crate::store::{Act, Condition, Done, How, Unapplied};
+use crate::store::{Act, Condition, Done, Expected, How, Unapplied};
 use crate::subscription::{Channel, Wanted, with_status};
 use crate::validate::{self, Asked, Prepared};
 use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
 use axum::response::Response;
-use http::header::{ETAG, IF_MATCH, LAST_MODIFIED, LOCATION};
+use http::header::{ETAG, LAST_MODIFIED, LOCATION};
 use http::{HeaderName, StatusCode};
 
 /// How long a subscription of software is told that says no end, in seconds.
@@ -54,6 +54,7 @@ pub(super) async fn delete_if(asking: Asking) -> Response {
 impl Asking {
     fn create(&self, name: &str, body: &[u8]) -> Result<Response, Refusal> {
         let (caller, kind, note) = self.permitted(name, Verb::Create)?;
+        self.expects_nothing()?;
         let none = self.header(&IF_NONE_EXIST);
         let document = self.document(body)?;
         let done = self.settle(
@@ -74,7 +75,7 @@ impl Asking {
         match condition {
             Some(condition) if condition.is.is_some() => {
                 let id = condition.is.unwrap_or_else(|| self.door.clinical.records().fresh_id());
-                Act::Find { kind: to.kind(), id, condition, whole: self.wants_whole() }
+                Act::Find { kind: to.kind(), id, condition, of: to.patient(), whole: self.wants_whole() }
             }
             condition => Act::Create { id: self.door.clinical.records().fresh_id(), to, condition },
         }
@@ -83,7 +84,7 @@ impl Asking {
     fn update(&self, name: &str, id: Option<&str>, body: &[u8]) -> Result<Response, Refusal> {
         let (caller, kind, note) = self.permitted(name, Verb::Update)?;
         let document = self.document(body)?;
-        let if_match = version_asked(self.header(&IF_MATCH))?;
+        let expected = self.expected()?;
         let done = self.settle(
             &caller,
             &note,
@@ -94,12 +95,12 @@ impl Asking {
                     Some(id) => {
                         let id = own_id(kind, id)?;
                         same_id(document.root(), id.as_str())?;
-                        Act::Update { id, to, if_match, condition: None, bases: self.door.bases() }
+                        Act::Update { id, to, expected: expected.clone(), condition: None, bases: self.door.bases() }
                     }
                     None => {
                         let condition = conditions.find(kind, self.query())?;
                         found_id(document.root(), condition.is)?;
-                        self.update_act(&caller, to, if_match, condition)?
+                        self.update_act(&caller, to, expected.clone(), condition)?
                     }
                 };
                 Ok(vec![act])
@@ -113,15 +114,13 @@ impl Asking {
         &self,
         caller: &Caller,
         to: Prepared,
-        if_match: Option<Version>,
+        expected: Expected,
         condition: Condition,
     ) -> Result<Act, Refusal> {
         if let Some(id) = condition.is {
-            return Ok(Act::Update { id, to, if_match, condition: Some(condition), bases: self.door.bases() });
+            return Ok(Act::Update { id, to, expected, condition: Some(condition), bases: self.door.bases() });
         }
-        if if_match.is_some() {
-            return Err(Issue::new(Code::Version, "there is none, so it has no version").into());
-        }
+        there_is_none(&expected)?;
         match denied(caller, Verb::Create, to.kind()) {
             Some(why) => Err(why),
             None => Ok(self.create_act(to, Some(condition))),
@@ -130,7 +129,7 @@ impl Asking {
 
     fn delete(&self, name: &str, id: Option<&str>) -> Result<Response, Refusal> {
         let (caller, kind, note) = self.permitted(name, Verb::Delete)?;
-        let if_match = version_asked(self.header(&IF_MATCH))?;
+        let expected = self.expected()?;
         self.settle(
             &caller,
             &note,
@@ -143,7 +142,8 @@ impl Asking {
                         (condition.is, Some(condition))
                     }
                 };
-                Ok(id.into_iter().map(|id| Act::Delete { kind, id, if_match, condition: condition.clone() }).collect())
+                let act = id.map(|id| Act::Delete { kind, id, expected: expected.clone(), condition });
+                Ok(act.into_iter().collect())
             },
         )?;
         Ok(answer::empty(StatusCode::NO_CONTENT))
@@ -285,19 +285,12 @@ pub(super) fn read_json<'a>(body: &'a [u8], limits: &Limits) -> Result<Document<
     Document::read(body, limits).map_err(wrong)
 }
 
-/// The version of an entity tag; none if nothing is asked (RFC 9110 section 13.1.1).
-pub(super) fn version_asked(tag: &str) -> Result<Option<Version>, Refusal> {
-    if tag.is_empty() || tag == "*" {
-        return Ok(None);
+/// What is made has no state before it.
+pub(super) fn there_is_none(expected: &Expected) -> Result<(), Refusal> {
+    if expected.is_met_by(None) {
+        return Ok(());
     }
-    let plain = tag.strip_prefix("W/").unwrap_or(tag).strip_prefix('"').and_then(|tag| tag.strip_suffix('"'));
-    let wrong = || {
-        let text = format!("{:?} is no entity tag of a version", tag.chars().take(64).collect::<String>());
-        Issue::new(Code::ParameterValue, text)
-            .at("If-Match")
-            .help("write W/\"VERSION\", as the header ETag of the resource gives it")
-    };
-    Ok(Some(plain.and_then(Version::read).ok_or_else(wrong)?))
+    Err(Issue::new(Code::Version, "there is none, so it has no version").into())
 }
 
 /// The identifier to which a resource is sent: one that was given here, since nobody else makes one (FHIR R4, section 3.1.0.4.1).

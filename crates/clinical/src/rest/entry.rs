@@ -16,7 +16,9 @@ pub(super) struct Entry<'d, 'a> {
     pub(super) id: Option<String>,
     /// Behind the question mark of its address.
     pub(super) query: Option<String>,
-    pub(super) if_match: String,
+    pub(super) if_match: Option<String>,
+    /// The versions that its reader has.
+    pub(super) if_none_match: String,
     if_none_exist: Option<String>,
 }
 
@@ -53,8 +55,16 @@ impl<'d, 'a> Entry<'d, 'a> {
         }
         let full = node.member("fullUrl").and_then(Node::text).map(|full| full.into_owned());
         let resource = node.member("resource").filter(|resource| resource.sort() == Sort::Object);
-        let if_none_exist = Some(text("ifNoneExist")).filter(|query| !query.is_empty() && method == Method::POST);
-        Ok(Self { full, resource, method, kind, id, query, if_match: text("ifMatch"), if_none_exist })
+        let conditions = ["ifMatch", "ifNoneMatch", "ifModifiedSince", "ifNoneExist"];
+        let served = served(&method);
+        if let Some(other) = conditions.iter().find(|name| **name != served && request.member(name).is_some()) {
+            let issue =
+                Issue::new(Code::Entry, format!("{other} is not served of a {method}, which is not done without it"));
+            return Err(issue.help("a GET has ifNoneMatch, a POST ifNoneExist, a PUT or DELETE ifMatch").into());
+        }
+        let given = |name: &str| Some(text(name)).filter(|condition| !condition.is_empty());
+        let (if_match, if_none_exist, if_none_match) = (given("ifMatch"), given("ifNoneExist"), text("ifNoneMatch"));
+        Ok(Self { full, resource, method, kind, id, query, if_match, if_none_match, if_none_exist })
     }
 
     /// The address below which others of the Bundle are named as this one is, `https://sender.example` of
@@ -78,6 +88,15 @@ impl<'d, 'a> Entry<'d, 'a> {
     /// The search that decides what becomes of it.
     pub(super) fn condition(&self) -> Option<&str> {
         if self.method == Method::GET { None } else { self.if_none_exist.as_deref().or(self.query.as_deref()) }
+    }
+}
+
+/// The condition that an interaction may have besides its address.
+fn served(method: &Method) -> &'static str {
+    match *method {
+        Method::GET => "ifNoneMatch",
+        Method::POST => "ifNoneExist",
+        _ => "ifMatch",
     }
 }
 

@@ -1,7 +1,7 @@
 //! `$break-glass` and `$broken-glass`: a patient's data in an emergency, and what the patient is told of it.
 
 use super::answer;
-use super::asking::{Asking, absent, read_whole, store_failed, too_late};
+use super::asking::{Asking, absent, no_address, read_whole, store_failed, too_late};
 use super::change::read_json;
 use crate::access::{Sight, Verb};
 use crate::audit::Note;
@@ -131,7 +131,7 @@ impl Asking {
         if kind == Kind::PATIENT {
             return Ok(());
         }
-        Err(Issue::new(Code::NotSupported, format!("{} is not served", self.shown())).into())
+        Err(no_address(format!("{} is not served", self.shown())))
     }
 }
 

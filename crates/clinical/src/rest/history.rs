@@ -1,6 +1,6 @@
 //! Histories: of a resource, of a kind, of all (FHIR R4, section 3.1.0.13).
 
-use super::asking::{Asking, absent, denied, store_failed};
+use super::asking::{Asking, absent, denied, no_address, store_failed};
 use super::questions::Questions;
 use super::{answer, bundle};
 use crate::access::Verb;
@@ -51,8 +51,7 @@ impl Asking {
             Some(name) => {
                 let (caller, kind, note) = self.permitted(name, verb)?;
                 if kind == Kind::AUDIT_EVENT {
-                    let none = Issue::new(Code::NotSupported, "an AuditEvent has no versions").into();
-                    return Err(self.refused(&note, none));
+                    return Err(self.refused(&note, no_address("an AuditEvent has no versions")));
                 }
                 (caller, vec![kind], note)
             }

@@ -1,6 +1,7 @@
 //! The interactions that read: read, version, search.
 
-use super::asking::{Asking, absent, denied, insert, read_whole, store_failed};
+use super::asking::{Asking, absent, denied, insert, no_address, read_whole, store_failed};
+use super::precondition::Known;
 use super::questions::Questions;
 use super::{answer, audit, bundle};
 use crate::access::{Reach, Sight, Verb};
@@ -15,16 +16,18 @@ use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
 use axum::response::Response;
 use http::StatusCode;
-use http::header::{CONTENT_TYPE, ETAG, IF_MODIFIED_SINCE, IF_NONE_MATCH, LAST_MODIFIED};
+use http::header::{ALLOW, CONTENT_TYPE, ETAG, LAST_MODIFIED};
 
 /// `GET /fhir/{kind}/{id}`
 pub(super) async fn read(asking: Asking) -> Response {
-    asking.blocking(|asking| asking.read(asking.name(0)?, asking.name(1)?, None)).await
+    asking.blocking(|asking| asking.read((asking.name(0)?, asking.name(1)?), None, &asking.known())).await
 }
 
 /// `GET /fhir/{kind}/{id}/_history/{version}`
 pub(super) async fn version(asking: Asking) -> Response {
-    asking.blocking(|asking| asking.read(asking.name(0)?, asking.name(1)?, Some(asking.name(2)?))).await
+    asking
+        .blocking(|asking| asking.read((asking.name(0)?, asking.name(1)?), Some(asking.name(2)?), &asking.known()))
+        .await
 }
 
 /// `GET /fhir/{kind}?…`
@@ -49,33 +52,54 @@ pub(super) async fn search_by_form(asking: Asking, body: Result<Bytes, BytesReje
         .await
 }
 
-/// What is not served.
-pub(super) async fn nothing(asking: Asking) -> Response {
+/// An address that is not served.
+pub(super) async fn nowhere(asking: Asking) -> Response {
     // Whoever has no token learns nothing, not even this.
     asking
         .blocking(|asking| {
             asking.caller()?;
-            Err(Issue::new(Code::NotSupported, format!("{} is not served", asking.shown())).into())
+            Err(no_address(format!("{} is not served", asking.shown())))
         })
         .await
 }
 
-/// An address is of an operation that is not served.
-fn no_operation(shown: &str) -> Refusal {
-    let refusal = Refusal::from(Issue::new(Code::NotSupported, format!("there is no such operation: {shown}")));
-    Refusal { status: StatusCode::NOT_FOUND, ..refusal }
+/// A method that is not served where others are: the router says which.
+pub(super) async fn other_method(asking: Asking) -> Response {
+    let refused = asking.blocking(|asking| {
+        asking.caller()?;
+        Err(Issue::new(Code::NotSupported, format!("{} is not served", asking.shown())).into())
+    });
+    let mut response = refused.await;
+    response.headers_mut().remove(ALLOW);
+    response
+}
+
+/// A resource, unless it is what its reader has.
+fn given(stored: Stored, known: &Known) -> Response {
+    let modified = moment::http_date(stored.updated);
+    let same = known.is(stored.version, &modified);
+    let mut response =
+        if same { answer::empty(StatusCode::NOT_MODIFIED) } else { answer::resource(StatusCode::OK, stored.body) };
+    insert(response.headers_mut(), ETAG, &format!("W/\"{}\"", stored.version));
+    insert(response.headers_mut(), LAST_MODIFIED, &modified);
+    response
 }
 
 impl Asking {
-    pub(super) fn read(&self, name: &str, id: &str, version: Option<&str>) -> Result<Response, Refusal> {
+    pub(super) fn read(
+        &self,
+        (name, id): (&str, &str),
+        version: Option<&str>,
+        known: &Known,
+    ) -> Result<Response, Refusal> {
         let (caller, kind, note) = self.permitted(name, Verb::Read)?;
         if id.starts_with('$') {
-            return Err(self.refused(&note, no_operation(&self.shown())));
+            return Err(self.refused(&note, no_address(format!("there is no such operation: {}", self.shown()))));
         }
         if kind == Kind::AUDIT_EVENT {
             return match version {
                 None => self.audit_event(&caller, &note, id),
-                Some(_) => Err(Issue::new(Code::NotSupported, "an AuditEvent has no versions").into()),
+                Some(_) => Err(no_address("an AuditEvent has no versions")),
             };
         }
         let (sight, records) = (caller.sight(Verb::Read), self.door.clinical.records());
@@ -95,7 +119,7 @@ impl Asking {
             return Err(self.refused(&note, gone.into()));
         }
         self.noted(note)?;
-        Ok(self.given(stored))
+        Ok(given(stored, known))
     }
 
     /// That there is none in sight, noted with the consents by which it is so. What is not there is looked for in the same way.
@@ -110,27 +134,11 @@ impl Asking {
         }
     }
 
-    fn given(&self, stored: Stored) -> Response {
-        let (tag, modified) = (format!("W/\"{}\"", stored.version), moment::http_date(stored.updated));
-        let known = self.header(&IF_NONE_MATCH);
-        let same = if known.is_empty() {
-            // Only the very date that was told says something: it is as precise as a second.
-            self.header(&IF_MODIFIED_SINCE) == modified
-        } else {
-            known.split(',').any(|one| one.trim() == tag)
-        };
-        let mut response =
-            if same { answer::empty(StatusCode::NOT_MODIFIED) } else { answer::resource(StatusCode::OK, stored.body) };
-        insert(response.headers_mut(), ETAG, &tag);
-        insert(response.headers_mut(), LAST_MODIFIED, &modified);
-        response
-    }
-
     pub(super) fn search(&self, name: &str, query: &str) -> Result<Response, Refusal> {
         let (caller, kind, note) = self.permitted(name, Verb::Search)?;
         let clinical = &self.door.clinical;
         let lenient = answer::prefers(self.headers(), "handling=lenient");
-        let handling = if lenient { Handling::Lenient } else { Handling::Strict };
+        let handling = if lenient { Handling::Lenient } else { Handling::Unsaid };
         // What is posted says it too.
         answer::accepts(self.headers(), query)?;
         let (plan, sight) = (self.plan(kind, query, handling)?, caller.sight(Verb::Search));

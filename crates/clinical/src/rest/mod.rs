@@ -15,6 +15,7 @@ mod interaction;
 mod operations;
 mod origins;
 mod places;
+mod precondition;
 mod questions;
 mod transaction;
 mod websocket;
@@ -101,11 +102,12 @@ fn fhir(door: Door) -> Router {
         .route("/{kind}/{id}", get(interaction::read).put(change::update).delete(change::delete))
         .route("/{kind}/{id}/_history", get(history::of_one))
         .route("/{kind}/{id}/_history/{version}", get(interaction::version))
-        .fallback(interaction::nothing)
-        .method_not_allowed_fallback(interaction::nothing)
+        .fallback(interaction::nowhere)
+        .method_not_allowed_fallback(interaction::other_method)
         .with_state(door.clone());
     // With a slash at its end it is the same address.
-    let base = Router::new().route("/fhir/", post(transaction::bundle).fallback(interaction::nothing)).with_state(door);
+    let base = Router::new().route("/fhir/", post(transaction::bundle));
+    let base = base.method_not_allowed_fallback(interaction::other_method).with_state(door);
     base.nest("/fhir", inner)
 }
 

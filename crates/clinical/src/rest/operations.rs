@@ -1,6 +1,6 @@
 //! `$validate` and `$everything`; and apps that software opens.
 
-use super::asking::{Asking, read_whole, store_failed};
+use super::asking::{Asking, no_address, read_whole, store_failed};
 use super::change::read_json;
 use super::questions::Questions;
 use super::{answer, bundle};
@@ -61,7 +61,8 @@ impl Asking {
         }
         if profiled {
             let text = "no profile is checked here, but what FHIR R4 says of every resource of this kind: ask without `profile`";
-            return Err(Issue::new(Code::NotSupported, text).at("profile").into());
+            let refusal = Refusal::from(Issue::new(Code::NotSupported, text).at("profile"));
+            return Err(Refusal { status: StatusCode::BAD_REQUEST, ..refusal });
         }
         let asked = Asked { kind, bases: &self.door.bases(), mark: None };
         let told = match validate::prepare(resource, Definitions::r4(), asked).and_then(Prepared::refers_to_what_is) {
@@ -74,7 +75,7 @@ impl Asking {
     fn everything(&self, name: &str, id: &str) -> Result<Response, Refusal> {
         let (caller, kind, note) = self.permitted(name, Verb::Read)?;
         if kind != Kind::PATIENT {
-            return Err(Issue::new(Code::NotSupported, format!("{} is not served", self.shown())).into());
+            return Err(no_address(format!("{} is not served", self.shown())));
         }
         let (sight, clinical) = (caller.sight(Verb::Read), &self.door.clinical);
         let patient = match Id::read(id) {

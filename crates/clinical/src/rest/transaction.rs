@@ -3,15 +3,16 @@
 
 use super::answer;
 use super::asking::{Asking, absent, denied, failed, read_whole};
-use super::change::{found_id, own_id, read_json, same_id, version_asked};
+use super::change::{found_id, own_id, read_json, same_id, there_is_none};
 use super::condition::Conditions;
 use super::entry::{Entry, Renamed};
+use super::precondition::{self, Known};
 use crate::access::{Caller, Verb};
 use crate::json::{self, Limits, Node};
 use crate::kind::{Id, Reference};
 use crate::moment;
 use crate::outcome::{Code, Issue, Refusal};
-use crate::store::{Act, Condition, Done, How};
+use crate::store::{Act, Condition, Done, Expected, How};
 use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
 use axum::response::Response;
@@ -92,6 +93,7 @@ impl Asking {
     fn bundle(&self, body: &[u8], creates: bool) -> Result<Response, Refusal> {
         self.accepts()?;
         let caller = self.caller()?;
+        self.expects_nothing()?;
         answer::is_json(self.headers())?;
         let document = read_json(body, &Limits::BUNDLE)?;
         let root = if creates { given(document.root()) } else { document.root() };
@@ -307,17 +309,12 @@ impl Asking {
     ) -> Result<Act, Refusal> {
         let kind = self.kind(&entry.kind)?;
         let id = id.ok_or_else(|| absent(kind))?;
-        let if_match = version_asked(&entry.if_match)?;
+        let expected = entry.if_match.as_deref().map_or(Ok(Expected::Anything), precondition::expected)?;
         if entry.method == Method::DELETE {
-            return Ok(Act::Delete { kind, id, if_match, condition });
+            return Ok(Act::Delete { kind, id, expected, condition });
         }
         let resource = entry.resource.ok_or_else(|| Issue::new(Code::Entry, "the entry has no resource"))?;
         let matched = condition.as_ref().is_some_and(|condition| condition.is.is_some());
-        if entry.method == Method::POST
-            && let Some(condition) = condition.clone().filter(|_| matched)
-        {
-            return Ok(Act::Find { kind, id, condition, whole: self.wants_whole() });
-        }
         let verb =
             if entry.method == Method::PUT && (matched || condition.is_none()) { Verb::Update } else { Verb::Create };
         if entry.method == Method::PUT && condition.is_none() {
@@ -328,11 +325,15 @@ impl Asking {
             Some(text) => self.prepared(caller, verb, kind, read_json(&text, &Limits::BUNDLE)?.root())?,
         };
         if verb == Verb::Update {
-            return Ok(Act::Update { id, to, if_match, condition, bases: self.door.bases() });
+            return Ok(Act::Update { id, to, expected, condition, bases: self.door.bases() });
         }
-        match denied(caller, Verb::Create, kind) {
-            Some(why) => Err(why),
-            None => Ok(Act::Create { id, to, condition }),
+        there_is_none(&expected)?;
+        match (denied(caller, Verb::Create, kind), condition) {
+            (Some(why), _) => Err(why),
+            (None, Some(condition)) if matched => {
+                Ok(Act::Find { kind, id, condition, of: to.patient(), whole: self.wants_whole() })
+            }
+            (None, condition) => Ok(Act::Create { id, to, condition }),
         }
     }
 
@@ -340,7 +341,7 @@ impl Asking {
     fn give(&self, entry: &Entry<'_, '_>, left: &mut Left) -> Result<Answered, Refusal> {
         left.more()?;
         let response = match &entry.id {
-            Some(id) => self.read(&entry.kind, id, None)?,
+            Some(id) => self.read((&entry.kind, id), None, &Known::by_tags(&entry.if_none_match))?,
             None => self.search(&entry.kind, entry.query.as_deref().unwrap_or_default())?,
         };
         let (head, body) = response.into_parts();

@@ -1,7 +1,7 @@
 //! `/fhir/websocket`, and the ticket by which software in a browser comes there.
 
 use super::answer;
-use super::asking::{Asking, failed, insert, store_failed};
+use super::asking::{Asking, failed, insert, no_address, store_failed};
 use crate::access::{Caller, Verb};
 use crate::kind::{Id, Kind, Millis};
 use crate::moment;
@@ -71,7 +71,7 @@ impl Asking {
             Refusal::from(Issue::new(Code::NotFound, text))
         };
         if self.kind(name)? != Kind::SUBSCRIPTION {
-            return Err(Issue::new(Code::NotSupported, format!("{} is not served", self.shown())).into());
+            return Err(no_address(format!("{} is not served", self.shown())));
         }
         let (clinical, id) = (&self.door.clinical, Id::read(id).ok_or_else(none)?);
         let note = self.note(&caller, Verb::Read, Kind::SUBSCRIPTION)?.searching("$get-ws-binding-token");

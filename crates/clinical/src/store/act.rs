@@ -1,10 +1,11 @@
 //! What is to be done, and what was done.
 
+use super::Stored;
 use crate::access::Verb;
 use crate::kind::{Id, Kind, Millis, Row, Seq, Version};
 use crate::outcome::Refusal;
 use crate::query;
-use crate::validate::Prepared;
+use crate::validate::{PatientOf, Prepared};
 use medlock_store::Error;
 use std::time::Duration;
 
@@ -30,6 +31,38 @@ pub struct Asked {
     pub took: Duration,
 }
 
+/// How a resource has to stand for a change (RFC 9110, sections 13.1.1 and 13.1.2).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Expected {
+    /// However it stands.
+    Anything,
+    /// It is there.
+    Something,
+    /// It has one of these versions.
+    OneOf(Vec<Version>),
+    /// It is not there.
+    Nothing,
+}
+
+impl Expected {
+    /// Just this version.
+    #[must_use]
+    pub fn version(version: Version) -> Self {
+        Self::OneOf(vec![version])
+    }
+
+    /// Whether a resource stands so; `None`: there is none.
+    #[must_use]
+    pub(crate) fn is_met_by(&self, before: Option<&Stored>) -> bool {
+        match self {
+            Self::Anything => true,
+            Self::Something => before.is_some_and(|before| !before.gone),
+            Self::OneOf(versions) => before.is_some_and(|before| versions.contains(&before.version)),
+            Self::Nothing => before.is_none_or(|before| before.gone),
+        }
+    }
+}
+
 /// What is to be done.
 #[derive(Debug)]
 pub enum Act {
@@ -48,8 +81,8 @@ pub enum Act {
         id: Id,
         /// What it becomes.
         to: Prepared,
-        /// Which version it has to have.
-        if_match: Option<Version>,
+        /// How it has to stand.
+        expected: Expected,
         /// Only then.
         condition: Option<Condition>,
         /// The addresses under which its references are local.
@@ -61,8 +94,8 @@ pub enum Act {
         kind: Kind,
         /// Which.
         id: Id,
-        /// Which version it has to have.
-        if_match: Option<Version>,
+        /// How it has to stand.
+        expected: Expected,
         /// Only then.
         condition: Option<Condition>,
     },
@@ -74,6 +107,8 @@ pub enum Act {
         id: Id,
         /// Only then.
         condition: Condition,
+        /// Whose the resource is that is not made for that.
+        of: PatientOf,
         /// Whether it is to be given too, to who may search it.
         whole: bool,
     },
@@ -120,6 +155,15 @@ impl Act {
     /// Whether it is what a patient says of who may see what: whoever withdraws does not wait for all who write.
     pub(super) fn presses(&self) -> bool {
         self.kind() == Kind::CONSENT && self.condition().is_none()
+    }
+
+    /// Whose the resource is, as it was sent, for which something was found.
+    pub(super) const fn found_for(&self) -> Option<PatientOf> {
+        match self {
+            Self::Find { of, .. } => Some(*of),
+            Self::Update { to, condition: Some(_), .. } => Some(to.patient()),
+            Self::Update { condition: None, .. } | Self::Create { .. } | Self::Delete { .. } => None,
+        }
     }
 
     pub(super) const fn prepared(&self) -> Option<&Prepared> {

@@ -99,6 +99,7 @@ mod tests {
     use crate::access::{Reach, Right, Verb, Verbs};
     use crate::kind::{Id, Row};
     use crate::query::{self, Handling, Terms};
+    use crate::store::Expected;
     use crate::tests::fixture::{Device, House, device, patient};
     use medlock_store::values;
     use medlock_trust::Role;
@@ -133,7 +134,8 @@ mod tests {
         let asked = Some(Asked { newest, row: found.map(|(_, row)| row), took });
         let condition = Condition { plan, is: found.map(|(id, _)| id), asked };
         let id = Id::read("00000000000000000000000000").expect("an id");
-        let acts = vec![Act::Delete { kind: Kind::PATIENT, id, if_match: None, condition: Some(condition) }];
+        let acts =
+            vec![Act::Delete { kind: Kind::PATIENT, id, expected: Expected::Anything, condition: Some(condition) }];
         let right = Right { kind: Kind::PATIENT, verbs: Verbs::of([Verb::Search]), reach: Reach::All, only: None };
         let sight = Sight::new([right].into_iter());
         let told = house.clinical.records().database().write("look at conditions", move |sql| {

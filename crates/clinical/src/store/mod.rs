@@ -33,10 +33,11 @@ mod testimony;
 mod token;
 mod upstream;
 mod web_keys;
+mod whose;
 mod write;
 
 pub(crate) use account::Listed as ListedAccount;
-pub use act::{Act, Asked, Condition, Done, How, Unapplied};
+pub use act::{Act, Asked, Condition, Done, Expected, How, Unapplied};
 pub(crate) use audit::{Events, Noted, Wanted};
 pub(crate) use clients::{NewCode, Spent};
 pub(crate) use community::Registered;

@@ -5,7 +5,7 @@
 use super::read::{COLUMNS, Stored};
 use super::token::{self, Grants};
 use super::write::{Stopped, refused};
-use super::{Act, Records, Statement, former};
+use super::{Act, Expected, Records, Statement, former};
 use crate::DEVICE_SYSTEM;
 use crate::access::{Author, Caller, Naming, Sight};
 use crate::definitions::Definitions;
@@ -228,8 +228,8 @@ impl Records {
             let document = Document::read(&text, &Limits::BUNDLE).ok()?;
             let asked = Asked { kind: Kind::DEVICE, bases, mark: None };
             let to = validate::prepare_again(document.root(), Definitions::r4(), asked).ok()?;
-            let (if_match, bases) = (Some(former.version), bases.clone());
-            Some(Act::Update { id: former.id, to, if_match, condition: None, bases })
+            let (expected, bases) = (Expected::version(former.version), bases.clone());
+            Some(Act::Update { id: former.id, to, expected, condition: None, bases })
         });
         acts.splice(..0, first);
         Ok(acts)

@@ -1,12 +1,13 @@
 //! Changes: all of a request, or nothing of it, with its audit, in one verb. Each is judged by the sight of its caller: the
 //! row as it was and the row as it becomes, within that verb.
 
-use super::act::{Act, Done, How, Unapplied};
+use super::act::{Act, Done, Expected, How, Unapplied};
 use super::beginning::beginning;
 use super::dictionary::Numbers;
 use super::names::Bound;
 use super::read::Stored;
 use super::subscription::Start;
+use super::whose::Named;
 use super::{
     OF_ONE, Origin, Records, Statement, account, consent, former, handed, holds, index, intake, lacking, names, read,
     subscription, testimony, token,
@@ -23,8 +24,7 @@ use crate::validate::{PatientOf, Prepared};
 use crate::{moment, validate};
 use medlock_store::{Error, Fault, Sql, first, values};
 use medlock_trust::DeviceName;
-use std::cell::OnceCell;
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
@@ -41,13 +41,13 @@ pub(super) struct Work {
     device: Option<(DeviceName, Bound)>,
     /// By what was granted it is done; 0: by nothing that ends.
     leave: i64,
-    acts: Vec<Act>,
+    pub(super) acts: Vec<Act>,
     notes: Vec<Note>,
     /// What was looked for besides, and of whom.
     looked: Note,
     pub(super) numbers: Numbers,
-    sights: Sights,
-    naming: Naming,
+    pub(super) sights: Sights,
+    pub(super) naming: Naming,
     author: Author,
     /// Whose the Subscriptions are that are made.
     writer: Option<Writer>,
@@ -58,8 +58,8 @@ pub(super) struct Work {
 }
 
 /// What the caller may do at this moment.
-struct Sights {
-    references: Sight,
+pub(super) struct Sights {
+    pub(super) references: Sight,
     read: Sight,
     search: Sight,
     /// What of that may be given.
@@ -195,7 +195,7 @@ pub(super) struct Running<'w> {
     /// What was looked for, and what was made.
     pub(super) known: Rows,
     /// What the act that is being done may name for the reason alone that it did before.
-    former: Vec<(Kind, Id)>,
+    pub(super) former: Vec<(Kind, Id)>,
     /// The Provenances that rows name.
     named: testimony::Named,
     /// The act that is being done.
@@ -251,11 +251,11 @@ impl Running<'_> {
     /// The row that an act is about, as it is before, without the resource itself. What may not be seen is as what is not there.
     fn before(&mut self, act: &Act) -> Result<Option<Stored>, Stopped> {
         let sights = &self.work.sights;
-        let (sight, if_match) = match act {
+        let (sight, expected) = match act {
             Act::Create { .. } => return Ok(None),
-            Act::Find { .. } => (&sights.search, None),
-            Act::Update { if_match, .. } => (&sights.update, *if_match),
-            Act::Delete { if_match, .. } => (&sights.delete, *if_match),
+            Act::Find { .. } => (&sights.search, &Expected::Anything),
+            Act::Update { expected, .. } => (&sights.update, expected),
+            Act::Delete { expected, .. } => (&sights.delete, expected),
         };
         let (kind, id) = (act.kind(), act.id());
         let Some((before, bytes)) = read::head(self.sql, sight, kind, &id)? else {
@@ -267,10 +267,15 @@ impl Running<'_> {
                 _ => Err(refused(Issue::new(Code::NotFound, format!("there is no such {kind}")))),
             };
         };
-        if if_match.is_some_and(|version| version != before.version) {
-            let text = format!("the {kind} has the version {}", before.version);
+        if !expected.is_met_by(Some(&before)) {
+            let text = if before.gone {
+                format!("the {kind} was deleted, with the version {}", before.version)
+            } else {
+                format!("the {kind} is there, with the version {}", before.version)
+            };
             return Err(refused(Issue::new(Code::Version, text)));
         }
+        self.same_patient(act, &before)?;
         if !matches!(act, Act::Find { whole: false, .. }) {
             let text = "what was there before has more than 16 MiB together: ask for fewer changes at once";
             let left = self.left.checked_sub(bytes);
@@ -336,59 +341,11 @@ impl Running<'_> {
         .to_vec())
     }
 
-    /// Looks for all that a resource refers to, that was `before`; whose it will be by that.
-    fn patient(&mut self, to: &Prepared, before: Option<&Named<'_>>) -> Result<Option<Row>, Stopped> {
-        for needed in to.references() {
-            let made =
-                self.known.contains_key(&(needed.kind, needed.id))
-                    || self.work.acts.iter().any(
-                        |act| matches!(act, Act::Create { id, .. } if (act.kind(), *id) == (needed.kind, needed.id)),
-                    );
-            if !made {
-                self.look_for(needed, before)?;
-            }
-        }
-        Ok(match to.patient() {
-            PatientOf::Nobody | PatientOf::Itself => None,
-            PatientOf::Patient(id) => self.known.get(&(Kind::PATIENT, id)).map(|(row, _)| *row),
-            PatientOf::Device(id) => self.known.get(&(Kind::DEVICE, id)).and_then(|(_, patient)| *patient),
-        })
-    }
-
-    /// What a resource refers to here is there, and the caller may read it. What is not there and what may not be read are
-    /// told the same. What a resource names already, it may name still, also what is gone: who corrects it need not see all that it names.
-    fn look_for(&mut self, needed: &validate::Needed, before: Option<&Named<'_>>) -> Result<(), Stopped> {
-        const COLUMNS: &str = "r.rid, r.patient";
-        let mut found = self.row_of(Statement::seen(COLUMNS, &self.work.sights.references, needed.kind), needed)?;
-        if found.is_none() && before.is_some_and(|before| before.has(needed)) {
-            let sight = Sight::of_what_was_named(needed.kind);
-            found = self.row_of(Statement::kept(COLUMNS, &sight, needed.kind), needed)?;
-            self.former.push((needed.kind, needed.id));
-        }
-        let Some(found) = found else {
-            let text = format!("there is no such {}", needed.kind);
-            return Err(refused(Issue::new(Code::Reference, text).at(&*needed.expression)));
-        };
-        self.known.insert((needed.kind, needed.id), found);
-        Ok(())
-    }
-
-    /// The row of what is referred to, and whose it is.
-    fn row_of(
-        &mut self,
-        mut question: Statement,
-        needed: &validate::Needed,
-    ) -> Result<Option<(Row, Option<Row>)>, Fault> {
-        question.text(" AND r.id = ").value(needed.id.as_str());
-        first(self.sql, "resource", question.sql(), question.values(), |row| {
-            Ok((Row(row.number("rid")?), row.optional_number("patient")?.map(Row)))
-        })
-    }
-
     fn act(&mut self, act: &Act, before: Option<Stored>) -> Result<Done, Stopped> {
         let (kind, id) = (act.kind(), act.id());
         match (act, before) {
             (Act::Create { to, .. }, _) => {
+                self.is_for_everybody(to)?;
                 let (row, patient) = self.known.get(&(kind, id)).copied().ok_or(Fault::Missing("new row"))?;
                 self.index(row, to)?;
                 self.originate((row, patient), (kind, to.rows(), to.origin()))?;
@@ -485,6 +442,7 @@ impl Running<'_> {
         let (kind, row) = (to.kind(), before.row);
         let named = self.patient(to, Some(&Named::by(before, bases)))?;
         let patient = if to.patient() == PatientOf::Itself { Some(row) } else { named };
+        self.is_for_everybody(to)?;
         let version = self.keep_former(before)?;
         let update = "UPDATE resource SET gone = 0, version = ?2, patient = ?3, statement = ?4, at = ?5, until = ?6, updated = ?7, \
                       c0 = ?8, c1 = ?9, c2 = ?10, c3 = ?11, body = ?12 WHERE rid = ?1 AND version = ?13";
@@ -616,8 +574,8 @@ impl Running<'_> {
                 );
             }
             if let Some(Reach::Device(device)) = sight.only_of(kind) {
-                let begins = |act: usize| self.work.acts.get(act)?.prepared()?.rows().at.map(|span| span.low);
-                let ahead = |(act, _): &&(usize, i64)| begins(*act).is_some_and(|low| low.0 > self.at.0 + AHEAD);
+                let latest = |act: usize| self.work.acts.get(act)?.prepared()?.rows().latest;
+                let ahead = |(act, _): &&(usize, i64)| latest(*act).is_some_and(|said| said.0 > self.at.0 + AHEAD);
                 let text = "it is of a time to come: whose the device is then, nobody knows yet";
                 let mut wrong = rows.iter().find(ahead).map(|(_, row)| (*row, text));
                 if wrong.is_none() {
@@ -643,27 +601,6 @@ fn forbidden(sight: &Sight, kind: Kind) -> Stopped {
         text = format!("{text}: its scopes are for {} alone", constraints.join(" and "));
     }
     refused(Issue::new(Code::Forbidden, text))
-}
-
-/// What a resource refers to, in references and not in some text of it: read once, when that is asked.
-struct Named<'b> {
-    before: &'b Stored,
-    bases: &'b [String],
-    all: OnceCell<HashSet<(Kind, Id)>>,
-}
-
-impl<'b> Named<'b> {
-    fn by(before: &'b Stored, bases: &'b [String]) -> Self {
-        Self { before, bases, all: OnceCell::new() }
-    }
-
-    fn has(&self, needed: &validate::Needed) -> bool {
-        let all = self.all.get_or_init(|| {
-            let all = validate::references_of(self.before.kind, &self.before.body, self.bases);
-            all.into_iter().map(|one| (one.kind, one.id)).collect()
-        });
-        all.contains(&(needed.kind, needed.id))
-    }
 }
 
 fn noted(note: &Note, act: &Act, done: &Done) -> Note {

@@ -19,7 +19,7 @@ use crate::definitions::Definitions;
 use crate::json::{Document, Limits};
 use crate::kind::{Id, Kind, Millis, Row, Seq, Version};
 use crate::query::{self, Handling, Plan, Terms};
-use crate::store::{Act, Sights, Stored, Subscribed};
+use crate::store::{Act, Expected, Sights, Stored, Subscribed};
 use crate::validate::{self, Asked};
 use axum::body::Bytes;
 use http::Method;
@@ -313,11 +313,11 @@ impl Clinical {
             let text = with_status(document.root(), "off", Some(why));
             let document = Document::read(&text, &Limits::BUNDLE).ok()?;
             let asked = Asked { kind, bases: &self.bases(), mark: None };
-            validate::prepare(document.root(), Definitions::r4(), asked).ok()
+            validate::prepare_again(document.root(), Definitions::r4(), asked).ok()
         });
         let Some(to) = prepared else { return self.records().end_subscription(stored.row) };
-        let (id, if_match) = (stored.id, Some(stored.version));
-        let act = Act::Update { id, to, if_match, condition: None, bases: self.bases() };
+        let (id, expected) = (stored.id, Expected::version(stored.version));
+        let act = Act::Update { id, to, expected, condition: None, bases: self.bases() };
         let note = Note::of(&caller, Verb::Update, kind, "this hub".to_owned());
         match self.records().apply(&caller, vec![act], &note) {
             Ok(_) => Ok(()),

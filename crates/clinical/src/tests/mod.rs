@@ -7,6 +7,7 @@ pub(crate) mod fixture;
 mod audit;
 mod bounds;
 mod change;
+mod conditions;
 mod consent;
 mod ends;
 mod export;

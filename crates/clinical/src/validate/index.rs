@@ -3,7 +3,7 @@
 use super::{Asked, MARK_SYSTEM, is_ours};
 use crate::definitions::{Column, Definitions, Parameter, ParameterId, Place, Primitive, Type, Value};
 use crate::json::{Key, Node};
-use crate::kind::{Id, Kind, Reference};
+use crate::kind::{Id, Kind, Millis, Reference};
 use crate::moment::{self, Span};
 use crate::outcome::{Code, Issue};
 use std::ops::Range;
@@ -40,6 +40,8 @@ pub struct IndexRows {
     pub columns: [Vec<Coding>; Column::COUNT],
     /// The principal date.
     pub at: Option<Span>,
+    /// When the latest begins of the moments that the principal date names.
+    pub latest: Option<Millis>,
     /// Codes: parameter, part, code.
     pub marks: Vec<(ParameterId, u32, Coding)>,
     /// Dates: parameter, part, span.
@@ -133,6 +135,7 @@ impl Taking<'_> {
             }
             Place::Mark => codings(shape, node, &mut |coding| self.rows.marks.push((id, part, coding))),
             Place::At => {
+                self.rows.latest = self.rows.latest.max(latest(value.of, shape, node));
                 if let Some(span) = span(value.of, shape, node) {
                     self.rows.at = Some(self.rows.at.map_or(span, |before| before.and(span)));
                 }
@@ -214,6 +217,21 @@ fn span(of: Type, shape: &str, node: Node<'_, '_>) -> Option<Span> {
             spans.chain(bounds).reduce(Span::and)
         }
         _ => None,
+    }
+}
+
+/// When the latest begins of the moments that are named: an end in time to come is one that nobody has seen.
+fn latest(of: Type, shape: &str, node: Node<'_, '_>) -> Option<Millis> {
+    let moment = |node: Node<'_, '_>| span(Type::Primitive(Primitive::DateTime), "", node).map(|span| span.low);
+    match shape {
+        "Period" => ["start", "end"].iter().filter_map(|name| moment(node.member(name)?)).max(),
+        "Timing" => {
+            let events = node.member("event");
+            let events = events.iter().flat_map(|events| events.items());
+            let bounds = node.member("repeat").and_then(|repeat| repeat.member("boundsPeriod"));
+            events.filter_map(moment).chain(bounds.and_then(|period| latest(of, "Period", period))).max()
+        }
+        _ => span(of, shape, node).map(|span| span.low),
     }
 }
 

@@ -152,6 +152,9 @@ pub fn prepare(resource: Node<'_, '_>, definitions: &Definitions, asked: Asked<'
         return Err(Issue::new(Code::TooMuch, format!("a resource has at most {most} values")).into());
     }
     let prepared = prepare_again(resource, definitions, asked)?;
+    if definitions.is_of_nobody(asked.kind) {
+        patient::in_none(resource, asked)?;
+    }
     index::bounded(prepared.rows.codings().chain(prepared.consent.iter().flat_map(Compiled::codings)))?;
     Ok(prepared)
 }

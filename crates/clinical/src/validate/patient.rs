@@ -63,6 +63,38 @@ pub(super) fn of(resource: Node<'_, '_>, definitions: &Definitions, asked: Asked
     }
 }
 
+/// A resource that is of nobody is read by everybody: it has no patient, in whatever extension, and in whatever is inside it.
+pub(super) fn in_none(resource: Node<'_, '_>, asked: Asked<'_>) -> Result<(), Issues> {
+    let Some(place) = place_of_one(resource, asked.bases) else { return Ok(()) };
+    let text = format!("each {} is for everybody, and this one names a patient", asked.kind);
+    let place = format!("{}{place}", asked.kind);
+    Err(Issue::new(Code::PatientNotSubject, text).at(place).help("leave the patient out").into())
+}
+
+/// Where below a node there is a patient, or a reference to one. The depth of a document is bounded.
+fn place_of_one(node: Node<'_, '_>, bases: &[String]) -> Option<String> {
+    if is_of_one(node, bases) {
+        return Some(String::new());
+    }
+    let item = |(place, item): (usize, _)| Some(format!("[{place}]{}", place_of_one(item, bases)?));
+    let member = |(name, value): (Cow<'_, str>, _)| Some(format!(".{name}{}", place_of_one(value, bases)?));
+    node.items().enumerate().find_map(item).or_else(|| node.members().find_map(member))
+}
+
+fn is_of_one(node: Node<'_, '_>, bases: &[String]) -> bool {
+    let text = |name: &str| node.member(name).and_then(Node::text);
+    let names = |name: &str| text(name).is_some_and(|named| named == "Patient" || named.ends_with("/Patient"));
+    let reference = text("reference");
+    let is_to_one = reference.as_deref().and_then(|text| Reference::read(text, bases)).is_some_and(|to| match to {
+        Reference::Absolute(address) => address.split('/').any(|part| part == "Patient"),
+        Reference::Local(..) | Reference::Nowhere(_) | Reference::Unserved(..) | Reference::Contained(_) => {
+            to.kind_name() == Some(Kind::PATIENT.name())
+        }
+    });
+    let is_reference = reference.is_some() || node.member("identifier").is_some();
+    is_to_one || is_reference && names("type") || names("resourceType")
+}
+
 struct Reader<'r, 'd, 'a> {
     resource: Node<'d, 'a>,
     asked: Asked<'r>,

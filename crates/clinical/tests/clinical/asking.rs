@@ -58,7 +58,7 @@ async fn each_refusal_helps_with_what_was_asked() {
             (405, "fhir-not-supported", "id"),
             "PUT to Patient?identifier",
         ),
-        ("GET", &format!("{at}/$nope"), JSON[0], "", (405, "fhir-not-supported", ""), "CapabilityStatement"),
+        ("GET", &format!("{at}/$nope"), JSON[0], "", (404, "fhir-not-supported", ""), "CapabilityStatement"),
         ("GET", "Patient/$nope", JSON[0], "", (404, "fhir-not-supported", ""), "no such operation"),
         ("PUT", &at, ("if-match", "1"), &anna, (400, "fhir-parameter-value", "If-Match"), "W/\"VERSION\""),
         (
@@ -325,6 +325,27 @@ async fn a_device_is_told_which_element_lacks() {
         assert_eq!(cgm.create(&others).await.code(), "fhir-reference");
         assert_eq!(cgm.create(&good).await.status, StatusCode::CREATED);
     }
+}
+
+/// Shows REQ-SRCH-42: a parameter that is not served is refused in a condition, whatever is preferred, and nothing else is advised.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_condition_is_never_lenient() {
+    let house = House::new();
+    let gateway = house.device("gw", Role::Gateway).with("system/*.crus").await;
+    let body = patient("Anna").to_string();
+    let lenient = ("prefer", "handling=lenient");
+    let wide = "identifier=urn:n|1&colour=red";
+    let once = [JSON[0], lenient, ("if-none-exist", wide)];
+    for answer in [
+        gateway.send("POST", "Patient", &once, &body).await,
+        gateway.send("PUT", &format!("Patient?{wide}"), &[JSON[0], lenient], &body).await,
+    ] {
+        assert_eq!((answer.status, answer.code()), (StatusCode::BAD_REQUEST, "fhir-unknown-parameter"), "{answer:?}");
+        assert_eq!(answer.body["issue"][0]["diagnostics"], "leave it out", "{answer:?}");
+    }
+    let searched = gateway.get(&format!("Patient?{wide}")).await;
+    assert_eq!(searched.body["issue"][0]["diagnostics"], "leave it out, or send Prefer: handling=lenient");
+    assert_eq!(gateway.get("Patient?_summary=count").await.body["total"], 0);
 }
 
 /// Shows REQ-FHIR-65: a page is told why `PATCH` does not work: it may ask, and may read the answer.

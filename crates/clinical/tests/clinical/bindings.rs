@@ -155,6 +155,46 @@ async fn what_a_device_writes_is_of_the_time_in_which_it_was_that_patients() {
     }
 }
 
+/// Shows REQ-INTAKE-74: a device says nothing of a time to come, also as the end of a period or as one of several moments.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_device_says_nothing_of_a_time_to_come() {
+    for house in House::both() {
+        let gateway = house.device("gw", Role::Gateway).with("system/*.crus").await;
+        let [anna] = patients(&gateway, ["Anna"]).await;
+        let cgm = gateway.create(&device("cgm", &anna)).await.made();
+        let own = house.device("cgm", Role::Sensor).with("system/Observation.crus").await;
+        house.site.clock.advance(60);
+        let now = moment(&gateway).await;
+        let with = |name: &str, when: Value| {
+            let mut reading = glucose(&anna, &cgm, &now);
+            reading.as_object_mut().expect("an object").remove("effectiveDateTime");
+            reading[name] = when;
+            reading
+        };
+        for (name, when) in [
+            ("effectivePeriod", json!({ "start": now, "end": "2099-01-01" })),
+            ("effectivePeriod", json!({ "end": "2099" })),
+            ("effectiveTiming", json!({ "event": [now, "2099-01-01"] })),
+            ("effectiveTiming", json!({ "repeat": { "boundsPeriod": { "start": now, "end": "2099-01-01" } } })),
+        ] {
+            let refused = own.create(&with(name, when)).await;
+            assert_eq!(
+                (refused.status, refused.code()),
+                (StatusCode::UNPROCESSABLE_ENTITY, "fhir-not-then"),
+                "{refused:?}"
+            );
+        }
+        // The day that has begun has not come to its end.
+        for (name, when) in [
+            ("effectivePeriod", json!({ "start": now, "end": now[..10] })),
+            ("effectivePeriod", json!({ "start": now })),
+            ("effectiveTiming", json!({ "event": [now] })),
+        ] {
+            own.create(&with(name, when)).await.made();
+        }
+    }
+}
+
 /// Shows REQ-INTAKE-42: the administrator moves a name to another Device in one step, whoever had it, and the device's tokens end.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_name_is_moved_at_once() {

@@ -31,7 +31,7 @@ async fn what_is_created_is_read_as_it_was_written() {
     assert_eq!(known.status, StatusCode::NOT_MODIFIED);
 }
 
-/// Shows REQ-FHIR-03: each wrong request is answered with an outcome that has a code, and a place where there is one.
+/// Shows REQ-FHIR-03, REQ-FHIR-89: each wrong request is answered with an outcome that has a code, and a place where there is one.
 #[tokio::test(flavor = "multi_thread")]
 async fn wrong_requests_are_told_what_is_wrong() {
     let house = House::new();
@@ -62,6 +62,10 @@ async fn wrong_requests_are_told_what_is_wrong() {
         ("PUT", "Observation/x", json, &good, 403, "fhir-forbidden"),
         ("DELETE", "Observation/x", json, "", 403, "fhir-forbidden"),
         ("PATCH", "Observation/x", json, "", 405, "fhir-not-supported"),
+        ("GET", "Observation/", json, "", 404, "fhir-not-supported"),
+        ("GET", "Observation/a/b/c", json, "", 404, "fhir-not-supported"),
+        ("GET", "Group/1/$export", json, "", 404, "fhir-not-supported"),
+        ("GET", "/Patient/x", json, "", 404, "fhir-not-supported"),
         ("GET", "Observation/x/_history", json, "", 404, "fhir-not-found"),
         ("GET", "Observation/x/_history/1", json, "", 404, "fhir-not-found"),
         ("GET", "Observation/_history?_at=2024", json, "", 400, "fhir-unknown-parameter"),
@@ -72,6 +76,16 @@ async fn wrong_requests_are_told_what_is_wrong() {
         let answer = gateway.send(method, path, &[header], body).await;
         assert_eq!((answer.status.as_u16(), answer.code()), (status, code), "{method} {path} {body}: {answer:?}");
         assert!(answer.body["issue"][0]["diagnostics"].as_str().is_some_and(|remedy| !remedy.is_empty()));
+    }
+    // RFC 9110 section 15.5.6: what is served there is said.
+    for (method, path, allowed) in [
+        ("PATCH", "Observation/x", "GET,HEAD,PUT,DELETE"),
+        ("GET", "", "POST"),
+        ("DELETE", "Observation/_history", "GET,HEAD"),
+        ("POST", "Provenance", "GET, HEAD"),
+    ] {
+        let answer = gateway.send(method, path, &[json], "").await;
+        assert_eq!((answer.status.as_u16(), answer.header("allow")), (405, allowed), "{method} {path}: {answer:?}");
     }
     let packed = gateway.send("POST", "Observation", &[json, ("content-encoding", "gzip")], &good).await;
     assert_eq!((packed.status.as_u16(), packed.code()), (415, "fhir-media-type"), "{packed:?}");

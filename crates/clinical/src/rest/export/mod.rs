@@ -17,7 +17,7 @@ pub(super) use file::file;
 pub(super) use status::{end, status};
 
 use super::answer;
-use super::asking::{Asking, absent, denied, insert, read_whole, store_failed};
+use super::asking::{Asking, absent, denied, insert, no_address, read_whole, store_failed};
 use crate::access::{Caller, Verb};
 use crate::kind::{Kind, Row, Seq};
 use crate::outcome::{Code, Issue, Refusal};
@@ -88,11 +88,7 @@ impl Asking {
         if self.name(0)? == Kind::PATIENT.name() {
             return Ok(());
         }
-        Err(Issue::new(
-            Code::NotSupported,
-            format!("{} is not served: /$export and /Patient/$export are", self.shown()),
-        )
-        .into())
+        Err(no_address(format!("{} is not served: /$export and /Patient/$export are", self.shown())))
     }
 
     /// Begins an export, of all that the caller may see, or of what is some patient's, that is asked for by these parameters.

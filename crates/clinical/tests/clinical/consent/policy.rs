@@ -155,7 +155,9 @@ async fn consent_never_gates_what_devices_do() {
         assert!(!given("identifier=urn:r|4", &once).await);
         assert!(!given(&format!("_id={}", ward.anna), &patient("Anna")).await);
         let others = ward.readings.iter().find(|(name, _)| *name == "other").expect("Bert's");
-        assert!(given(&format!("_id={}", others.1), &once).await);
+        let mut his = once.clone();
+        his["subject"] = json!({ "reference": format!("Patient/{}", ward.bert) });
+        assert!(given(&format!("_id={}", others.1), &his).await);
         assert_eq!(gateway.create(&device("new", &ward.anna)).await.status, StatusCode::CREATED);
         // She sees no gateway, and takes it back all the same.
         let all = anna.get("Consent").await.body["entry"].as_array().cloned().unwrap_or_default();
