@@ -64,6 +64,10 @@ impl Running<'_> {
     /// What a condition finds is of the patient whom the request is about, where both are of one: what is another's is neither taken for
     /// what was sent nor made this patient's. Who asks may name the patient in the condition, and learns as much by that.
     pub(super) fn same_patient(&mut self, act: &Act, before: &Stored) -> Result<(), Stopped> {
+        // Whose a Device is now is just what who hands it on says: it is known by its identifier.
+        if act.kind() == Kind::DEVICE {
+            return Ok(());
+        }
         let (Some(of), Some(patient)) = (act.found_for(), before.patient) else { return Ok(()) };
         let same = match of {
             PatientOf::Nobody | PatientOf::Itself => true,

@@ -133,8 +133,8 @@ async fn what_measures_is_whose_its_device_is_in_conditions() {
         for answer in ask(&his).await {
             assert_eq!(answer.code(), "fhir-other-patient", "{answer:?}");
         }
-        let moved = numbered(device("b", &anna), &his);
-        assert_eq!(all.put(&format!("Device/{his}"), &moved).await.status, StatusCode::OK);
+        // A Device is handed on by its identifier.
+        assert_eq!(all.put("Device?identifier=b", &device("b", &anna)).await.status, StatusCode::OK);
         for answer in ask(&his).await {
             assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
         }
