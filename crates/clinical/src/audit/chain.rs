@@ -1,14 +1,16 @@
 //! Entries, each with the hash of all before it: who changes or removes one has to make all that follow anew.
 
 use super::{Entry, Note};
-use crate::kind::Millis;
+use crate::kind::{Millis, Row};
 use crate::store::Records;
 use medlock_node::provider::sha256;
-use medlock_store::{Error, Fault, Sql, first, values};
+use medlock_store::{Error, Fault, Sql, Value, first, values};
 use std::collections::BTreeMap;
 
 /// What stands before the first entry.
 const BEGINNING: [u8; 32] = [0; 32];
+/// Patients who are noted by one statement.
+const LENGTHS: [usize; 3] = [256, 32, 1];
 
 /// Gives the hash of the newest entry, within another question.
 pub(crate) const NEWEST: &str = "(SELECT chain FROM audit ORDER BY seq DESC LIMIT 1)";
@@ -36,9 +38,22 @@ pub(crate) fn append_behind(
         chain = link(&chain, &entry);
         let insert = "INSERT INTO audit (at, entry, chain) VALUES (?1, ?2, ?3)";
         let seq = sql.insert("seq", insert, values![at.0, entry, chain])?;
-        for patient in patients {
-            sql.execute("INSERT INTO audit_patient (patient, seq) VALUES (?1, ?2)", values![patient.0, seq])?;
-        }
+        find_by(sql, seq, &patients)?;
+    }
+    Ok(())
+}
+
+/// Notes by whom an entry is found: many at once, in statements of few lengths, which are prepared once.
+fn find_by(sql: &mut dyn Sql, seq: i64, patients: &[Row]) -> Result<(), Fault> {
+    let mut rest = patients;
+    while !rest.is_empty() {
+        let most = LENGTHS.into_iter().find(|length| *length <= rest.len()).unwrap_or(1);
+        let (these, others) = rest.split_at(most);
+        let places: Vec<String> = (0..most).map(|place| format!("(?{}, ?1)", place + 2)).collect();
+        let insert = format!("INSERT INTO audit_patient (patient, seq) VALUES {}", places.join(", "));
+        let values: Vec<Value> = std::iter::once(seq).chain(these.iter().map(|row| row.0)).map(Value::from).collect();
+        sql.execute(&insert, &values)?;
+        rest = others;
     }
     Ok(())
 }

@@ -4,6 +4,7 @@
 //! when it is full, or the disk fails, nothing more is read.
 
 mod chain;
+mod counted;
 mod entry;
 mod event;
 mod note;

@@ -225,6 +225,11 @@ impl Note {
         Self { reason: Some(reason.to_owned()), ..self }
     }
 
+    /// Whom it names.
+    pub(super) fn patients(&self) -> &[Row] {
+        &self.patients
+    }
+
     /// As it is kept, each entry with the patients that it names: deterministic CBOR, a map with small numbers.
     pub(super) fn entries(&self, at: Millis) -> Vec<(Vec<u8>, Vec<Row>)> {
         let mut patients = self.patients.clone();

@@ -1,5 +1,6 @@
 //! What was read, on its way to the disk.
 
+use super::counted::Counters;
 use super::{Note, append};
 use crate::kind::Millis;
 use crate::store::Records;
@@ -14,6 +15,8 @@ use std::time::{Duration, Instant};
 const WAITING: usize = 8_192;
 /// Entries that are written together.
 const TOGETHER: usize = 512;
+/// Patients whom those name together, but for the last of them: others wait to write meanwhile.
+const PATIENTS_TOGETHER: usize = 8_192;
 /// How long an entry waits for others.
 const DELAY: Duration = Duration::from_millis(100);
 /// How long to wait before what failed is tried again.
@@ -25,6 +28,7 @@ pub(crate) struct Queue {
     /// `None` only while dropping: the thread ends when its queue does.
     notes: Mutex<Option<SyncSender<(Millis, Note)>>>,
     clock: Clock,
+    counters: Counters,
     failing: Arc<AtomicBool>,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
@@ -37,7 +41,13 @@ impl Queue {
         let told = Arc::clone(&failing);
         let builder = std::thread::Builder::new().name("medlock-clinical-audit".to_owned());
         let thread = builder.spawn(move || empty(&records, &queue, &told))?;
-        Ok(Self { notes: Mutex::new(Some(notes)), clock, failing, thread: Mutex::new(Some(thread)) })
+        let (notes, thread) = (Mutex::new(Some(notes)), Mutex::new(Some(thread)));
+        Ok(Self { notes, clock, counters: Counters::default(), failing, thread })
+    }
+
+    /// Who was told of late that somebody counts.
+    pub(crate) const fn counters(&self) -> &Counters {
+        &self.counters
     }
 
     /// Takes an entry; `false` if it cannot be kept, and then nothing may be told of what it is about.
@@ -63,12 +73,16 @@ impl Drop for Queue {
 
 fn empty(records: &Records, queue: &Receiver<(Millis, Note)>, failing: &AtomicBool) {
     while let Ok(one) = queue.recv() {
+        let mut named = one.1.patients().len();
         let mut notes = vec![one];
         let until = Instant::now() + DELAY;
         let mut ended = false;
-        while notes.len() < TOGETHER {
+        while notes.len() < TOGETHER && named < PATIENTS_TOGETHER {
             match queue.recv_timeout(until.saturating_duration_since(Instant::now())) {
-                Ok(one) => notes.push(one),
+                Ok(one) => {
+                    named += one.1.patients().len();
+                    notes.push(one);
+                }
                 Err(RecvTimeoutError::Timeout) => break,
                 Err(RecvTimeoutError::Disconnected) => {
                     ended = true;

@@ -53,16 +53,7 @@ impl Clinical {
 
 impl SubscriptionView {
     fn of(listed: ListedSubscription) -> Self {
-        let body: Value = serde_json::from_slice(&listed.stored.body).unwrap_or_default();
-        let text = |path: &str| body.pointer(path).and_then(Value::as_str).map(str::to_owned);
-        Self {
-            id: listed.stored.id.to_string(),
-            software: listed.software,
-            account: listed.account,
-            status: text("/status").unwrap_or_default(),
-            criteria: text("/criteria").unwrap_or_default(),
-            endpoint: text("/channel/endpoint"),
-            error: text("/error"),
-        }
+        let ListedSubscription { id, software, account, status, criteria, endpoint, error } = listed;
+        Self { id: id.to_string(), software, account, status, criteria, endpoint, error }
     }
 }

@@ -112,8 +112,8 @@ pub(super) fn login(page: &Login<'_>) -> Response {
         None => (StatusCode::OK, ""),
         Some(Wrong::Code) => (
             StatusCode::FORBIDDEN,
-            "<p class=\"alarm\" role=\"alert\">Name and code do not fit. A code works once, for a day, and after five wrong ones no \
-             more: ask who gave it to you for another one.</p>",
+            "<p class=\"alarm\" role=\"alert\">Name and code do not fit. A code works once, for a day: \
+             ask who gave it to you for another one.</p>",
         ),
         Some(Wrong::Passkey) => (
             StatusCode::FORBIDDEN,

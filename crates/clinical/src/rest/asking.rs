@@ -4,7 +4,7 @@ use super::{Door, answer};
 use crate::access::{Caller, Shown, Sight, Verb};
 use crate::audit::Note;
 use crate::auth::proof::{NONCE, nonce};
-use crate::kind::Kind;
+use crate::kind::{Kind, Row};
 use crate::outcome::{Code, Issue, Refusal};
 use crate::provenance;
 use crate::query;
@@ -161,6 +161,23 @@ impl Asking {
             return Ok(());
         }
         Err(Issue::new(Code::AuditAway, "nothing is told that cannot be audited").into())
+    }
+
+    /// The same of what is told of these patients, and of those whose are only counted: as far as they were not told of late that this one
+    /// counts of this kind.
+    pub(super) fn noted_counting(
+        &self,
+        caller: &Caller,
+        note: Note,
+        (kind, mut patients): (Kind, Vec<Row>),
+        counted: &[Row],
+    ) -> Result<(), Refusal> {
+        let (counters, now) = (self.door.clinical.audit().counters(), self.door.clinical.clock().now().unix());
+        let untold = counters.untold(&caller.taker(), kind, counted, now);
+        patients.extend(&untold);
+        self.noted(note.about(kind, None, None, patients))?;
+        counters.tell(&caller.taker(), kind, &untold, now);
+        Ok(())
     }
 
     /// What is given of Provenances: their targets that are in sight too.

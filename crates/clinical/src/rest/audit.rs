@@ -7,7 +7,7 @@ use super::{answer, bundle};
 use crate::access::{Caller, Verb};
 use crate::audit::{Event, Note};
 use crate::definitions::{Definitions, ParameterId};
-use crate::kind::Kind;
+use crate::kind::{Kind, Row};
 use crate::outcome::{Code, Issue, Refusal};
 use crate::query::{Filter, Plan, Token};
 use crate::store::{Events, Noted, Wanted};
@@ -43,9 +43,9 @@ impl Asking {
         let sight = caller.sight(Verb::Search);
         let found = questions.ask(|limit| records.events(&sight, &wanted, page, limit))?;
         let given = found.all.iter().filter_map(|noted| noted.patient);
-        let given = given.chain(found.besides.iter().copied());
         let patients = given.chain(self.about(&sight, plan, !found.all.is_empty())?).collect();
-        self.noted(note.searching(query).about(Kind::AUDIT_EVENT, None, None, patients))?;
+        let besides: Vec<Row> = found.besides.iter().copied().collect();
+        self.noted_counting(caller, note.searching(query), (Kind::AUDIT_EVENT, patients), &besides)?;
         let next = found.next.as_ref().map(|next| records.seal(next, &binding));
         let links = bundle::Links {
             path: Kind::AUDIT_EVENT.name(),

@@ -72,6 +72,7 @@ impl<'a> Conditions<'a> {
             medlock_store::Error::Late { .. } => too_late(clinical),
             other => store_failed(&other),
         })?;
+        questions.spend(took);
         self.left = self.left.saturating_sub(took);
         let named = asking.about(sight, &plan, !found.is_empty())?;
         self.patients.extend(found.iter().filter_map(|found| found.patient).chain(named));

@@ -99,9 +99,9 @@ impl Asking {
             if id.is_none() { kinds.iter().flat_map(|kind| sight.patients(*kind)).collect() } else { BTreeSet::new() };
         let named = clinical.records().patients(&named).map_err(|error| store_failed(&error))?;
         let given = found.resources.iter().filter_map(|stored| stored.patient).chain(named);
-        let patients = given.chain(counted.patients).chain(found.behind).collect();
+        let patients = given.chain(found.behind).collect();
         let kind = kinds.first().copied().unwrap_or(Kind::PATIENT);
-        self.noted(note.searching(&path).about(kind, None, None, patients))?;
+        self.noted_counting(&caller, note.searching(&path), (kind, patients), &counted.patients)?;
         let next = found.next.as_ref().map(|next| clinical.records().seal(next, &binding));
         let links =
             bundle::Links { path: &path, used: &wanted.used, cursor: wanted.cursor.as_deref(), next: next.as_deref() };

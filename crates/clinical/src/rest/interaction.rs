@@ -170,16 +170,16 @@ impl Asking {
         let (read, bases) = (caller.sight(Verb::Read), self.door.bases());
         let listed = read.clone().common(&sight);
         let include = |limit| records.included((&read, &listed), &plan, &found.resources, &bases, limit);
-        let included = questions.ask(include)?;
+        let included = if plan.includes().is_empty() { Some(Vec::new()) } else { questions.ask(include)? };
         let many = || match found.resources.len() {
             0 | 1 => "more comes with this one resource than is given: search by itself for what refers to it",
             _ => "more comes with this page than is given: lower _count",
         };
         let given = found.resources.iter().chain(included.iter().flatten()).filter_map(|stored| stored.patient);
         let mut patients: Vec<_> = given.chain(self.about(&sight, &plan, !found.resources.is_empty())?).collect();
-        patients.extend(counted.iter().flat_map(|counted| &counted.patients));
         patients.extend(found.behind);
-        self.noted(note.searching(query).about(kind, None, None, patients))?;
+        let whose: &[Row] = counted.as_ref().map_or(&[], |counted| &counted.patients);
+        self.noted_counting(&caller, note.searching(query), (kind, patients), whose)?;
         let mut included = included.ok_or_else(|| Issue::new(Code::TooMuch, many()))?;
         self.complete(&sight, &mut included)?;
         let total = counted.map(|counted| counted.total);

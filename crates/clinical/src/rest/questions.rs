@@ -7,9 +7,9 @@ use crate::access::{Caller, Sight};
 use crate::kind::Kind;
 use crate::outcome::{Code, Issue, Refusal};
 use medlock_store::Error;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-/// So long one request asks without a turn, in all.
+/// So long something is asked without a turn.
 const MOMENT: Duration = Duration::from_millis(50);
 
 /// The questions of one request, about resources of some kinds.
@@ -53,6 +53,11 @@ impl<'a> Questions<'a> {
         self.turn = None;
     }
 
+    /// That something took so long: so much less is asked without a turn.
+    pub(super) fn spend(&mut self, took: Duration) {
+        self.moment = self.moment.saturating_sub(took);
+    }
+
     /// Asks, as long as one may.
     pub(super) fn ask<T>(&mut self, ask: impl Fn(Duration) -> Result<T, Error>) -> Result<T, Refusal> {
         self.ask_within(self.limit, ask)?.map_err(too_late)
@@ -65,11 +70,9 @@ impl<'a> Questions<'a> {
         ask: impl Fn(Duration) -> Result<T, Error>,
     ) -> Result<Result<T, Error>, Refusal> {
         if self.turn.is_none() && !self.moment.is_zero() {
-            let began = Instant::now();
-            let told = ask(self.moment.min(limit));
-            self.moment = self.moment.saturating_sub(began.elapsed());
-            if !matches!(told, Err(Error::Late { .. })) {
-                return Ok(told);
+            match ask(self.moment.min(limit)) {
+                Err(Error::Late { .. }) => {}
+                told => return Ok(told),
             }
         }
         self.take_turn()?;

@@ -49,6 +49,8 @@ pub(super) const SCHEMA: Schema = Schema {
         Step::Index { name: "leave_of_account", on: "leave (account) WHERE account IS NOT NULL AND ended IS NULL" },
         Step::Both(FORMER),
         Step::Both(SUBSCRIPTIONS_OF),
+        // Who writes one is told how many there are of the same writer.
+        Step::Index { name: "subscription_writer", on: "subscription_of (client, account)" },
         Step::Both(REGISTERED_BY),
         // Who registers is told how many there are of its community, of which most may have ended, and by its key.
         Step::Index { name: "client_community", on: "client (community, ended) WHERE community IS NOT NULL" },

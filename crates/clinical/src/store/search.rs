@@ -1,6 +1,6 @@
 //! A search as one statement: what drives it, its filters, the sight, and where the page begins.
 
-use super::condition::{Conditions, Of};
+use super::condition::{Conditions, Of, any_of};
 use super::page::Filling;
 use super::read::{COLUMNS, Stored};
 use super::{Cursor, Order as Place, Page, Records, Statement};
@@ -15,6 +15,8 @@ use std::time::{Duration, Instant};
 pub(super) const COUNTED: i64 = 10_000;
 /// Patients of whom it is told that something of theirs was counted, at most.
 pub(super) const OF_WHOM: usize = 1_000;
+/// Patients who are looked up at once.
+const NAMED_AT_ONCE: usize = 256;
 
 /// A page of what was found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -106,12 +108,19 @@ impl Records {
             return Ok(Vec::new());
         }
         self.database().read("look for patients who are named", |sql| {
-            let rows = ids.iter().map(|id| {
+            let ids: Vec<Id> = ids.iter().copied().collect();
+            let mut rows = Vec::new();
+            for ids in ids.chunks(NAMED_AT_ONCE) {
                 let mut question = Statement::kept("r.rid", &Sight::of_what_was_named(Kind::PATIENT), Kind::PATIENT);
-                question.text(" AND r.id = ").value(id.as_str());
-                first(sql, "resource", question.sql(), question.values(), |row| Ok(Row(row.number("rid")?)))
-            });
-            rows.filter_map(Result::transpose).collect()
+                question.text(" AND ");
+                any_of(&mut question, "r.id", ids, |out, id| {
+                    out.value(id.as_str());
+                });
+                rows.extend(all(sql, "resource", question.sql(), question.values(), |row| {
+                    Ok(Row(row.number("rid")?))
+                })?);
+            }
+            Ok(rows)
         })
     }
 

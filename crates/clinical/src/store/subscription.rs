@@ -5,10 +5,12 @@ use super::token::scopes_of;
 use super::write::{Stopped, refused};
 use super::{Records, Statement, search};
 use crate::access::{Caller, Sight, Verb, Writer};
-use crate::kind::{Kind, Millis, Row, Seq};
+use crate::json::{Document, Node};
+use crate::kind::{Id, Kind, Millis, Row, Seq};
 use crate::outcome::{Code, Issue};
 use crate::query::Plan;
 use crate::subscription::Subscriber;
+use crate::validate::kept;
 use medlock_store::{Error, Fault, Row as Found, Sql, Value, all, first, values};
 use std::collections::HashMap;
 use std::time::Duration;
@@ -23,6 +25,10 @@ const OF_COMMUNITY: i64 = MOST as i64 / 4;
 /// Changes that are looked at in one question, and questions that are asked one after another.
 const CHANGES: usize = 256;
 const QUESTIONS: usize = 16;
+/// Those of one writer that are kept at all, told or not.
+const KEPT_OF_ONE: i64 = 256;
+/// Characters that are shown of a part.
+const SHOWN: usize = 512;
 /// Resources that one subscriber is told of together.
 const TOGETHER: usize = 64;
 
@@ -102,9 +108,26 @@ impl Start {
 }
 
 /// Who writes a new one: it is theirs alone from now on, also when it is deleted.
-pub(super) fn begin(sql: &mut dyn Sql, row: Row, writer: &Writer) -> Result<(), Fault> {
+pub(super) fn begin(sql: &mut dyn Sql, row: Row, writer: &Writer) -> Result<(), Stopped> {
+    const KEPT: &str = "SELECT count(*) AS n FROM subscription_of o JOIN resource r ON r.rid = o.rid AND r.gone = 0 WHERE o.client = ?1 AND ";
+    let client = writer.client.as_str();
+    let kept = match writer.account {
+        Some(account) => {
+            first(sql, "subscription", &format!("{KEPT}o.account = ?2"), values![client, account], |row| {
+                row.number::<i64>("n")
+            })?
+        }
+        None => first(sql, "subscription", &format!("{KEPT}o.account IS NULL"), values![client], |row| {
+            row.number::<i64>("n")
+        })?,
+    };
+    if kept.unwrap_or(0) >= KEPT_OF_ONE {
+        let text = format!("{KEPT_OF_ONE} are kept already, with those that are off: delete some");
+        return Err(refused(Issue::new(Code::TooMuch, text)));
+    }
     let insert = "INSERT INTO subscription_of (rid, client, account) VALUES (?1, ?2, ?3)";
-    sql.execute(insert, values![row.0, writer.client.as_str(), writer.account]).map(drop)
+    sql.execute(insert, values![row.0, client, writer.account])?;
+    Ok(())
 }
 
 /// Puts one in the place of what was there for this row; none: nothing is told any more, and `start` is kept for when it is again.
@@ -162,16 +185,41 @@ pub(super) fn remove(sql: &mut dyn Sql, row: Row) -> Result<(), Fault> {
     sql.execute("DELETE FROM subscription WHERE rid = ?1", values![row.0]).map(drop)
 }
 
-/// A Subscription with who wrote it, by their names.
+/// A Subscription with who wrote it, by their names, and what is shown of it.
 #[derive(Debug)]
 pub(crate) struct Listed {
-    pub(crate) stored: Stored,
+    pub(crate) id: Id,
     pub(crate) software: Option<String>,
     pub(crate) account: Option<String>,
+    pub(crate) status: String,
+    pub(crate) criteria: String,
+    pub(crate) endpoint: Option<String>,
+    pub(crate) error: Option<String>,
+}
+
+impl Listed {
+    fn of(row: &Found) -> Result<Self, Fault> {
+        let name = |column| Ok::<_, Fault>(row.optional_text(column)?.map(str::to_owned));
+        let (software, account, stored) = (name("software")?, name("account")?, Stored::of(row)?);
+        let document = Document::read(&stored.body, &kept()).map_err(|_| row.damaged("body"))?;
+        let own = document.root();
+        let text = |node: Option<Node<'_, '_>>, name: &str| {
+            node.and_then(|node| node.member(name)).and_then(Node::text).map(|text| text.chars().take(SHOWN).collect())
+        };
+        Ok(Self {
+            id: stored.id,
+            software,
+            account,
+            status: text(Some(own), "status").unwrap_or_default(),
+            criteria: text(Some(own), "criteria").unwrap_or_default(),
+            endpoint: text(own.member("channel"), "endpoint"),
+            error: text(Some(own), "error"),
+        })
+    }
 }
 
 impl Records {
-    /// Those that are not deleted, newest first, a thousand at most; and whether there are more.
+    /// Those that are not deleted, first those that are told, newest first, a thousand at most; and whether there are more.
     ///
     /// # Errors
     /// [`Error`].
@@ -182,12 +230,11 @@ impl Records {
                     LEFT JOIN account a ON a.id = COALESCE(s.account, o.account)";
         let sight = Caller::administrator().sight(Verb::Read);
         let mut question = Statement::kept_of(&columns, from, &sight, Kind::SUBSCRIPTION);
-        question.text(" AND r.gone = 0 ORDER BY r.rid DESC LIMIT ").value(i64::from(MOST) + 1);
+        question
+            .text(" AND r.gone = 0 ORDER BY CASE WHEN s.rid IS NULL THEN 1 ELSE 0 END, r.rid DESC LIMIT ")
+            .value(i64::from(MOST) + 1);
         self.database().read("list subscriptions", |sql| {
-            let mut listed = all(sql, "subscription", question.sql(), question.values(), |row| {
-                let name = |column| Ok::<_, Fault>(row.optional_text(column)?.map(str::to_owned));
-                Ok(Listed { stored: Stored::of(row)?, software: name("software")?, account: name("account")? })
-            })?;
+            let mut listed = all(sql, "subscription", question.sql(), question.values(), Listed::of)?;
             let more = listed.len() > usize::from(MOST);
             listed.truncate(MOST.into());
             Ok((listed, more))

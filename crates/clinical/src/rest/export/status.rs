@@ -15,7 +15,6 @@ use data_encoding::HEXLOWER;
 use http::header::{EXPIRES, RETRY_AFTER};
 use http::{HeaderName, StatusCode};
 use serde_json::{Value, json};
-use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
 /// Resources of one file, at least, where there are more. It is fetched while a token lasts.
@@ -82,7 +81,7 @@ impl Asking {
         let (sights, began, clinical) = (sights(caller), Instant::now(), &self.door.clinical);
         let (records, limit) = (clinical.records(), clinical.settings().search_limit);
         let note = self.note(caller, Verb::Search, Kind::PATIENT)?.searching(&export.wish.asked_for);
-        let (mut steps, mut told) = (0, HashSet::new());
+        let mut steps = 0;
         while let Some((file, rows)) = export.division.open
             && began.elapsed() < WORKS
             && steps < STEPS
@@ -94,9 +93,9 @@ impl Asking {
             let within = (upto, export.newest);
             let brought = records.count_exported(&sights, &wanted.part(export), within, limit).map_err(too_late)?;
             let Counted { total, patients } = brought.found;
-            let new = patients.into_iter().filter(|patient| told.insert((wanted.kind, *patient))).collect::<Vec<_>>();
-            if !new.is_empty() {
-                self.noted(note.about(wanted.kind, None, None, new))?;
+            let (counters, now) = (clinical.audit().counters(), clinical.clock().now().unix());
+            if !counters.untold(&caller.taker(), wanted.kind, &patients, now).is_empty() {
+                self.noted_counting(caller, note.clone(), (wanted.kind, Vec::new()), &patients)?;
             }
             // More than are counted are enough for a file.
             let counted = total.and_then(|total| u32::try_from(total).ok()).unwrap_or(ROWS);

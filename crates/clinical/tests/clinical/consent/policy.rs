@@ -453,3 +453,30 @@ async fn a_subscription_is_its_writers() {
         assert_eq!(writer.get(&path).await.status, StatusCode::GONE);
     }
 }
+
+/// Shows REQ-SUB-55: of one writer so many Subscriptions are kept, told or not.
+#[tokio::test(flavor = "multi_thread")]
+async fn one_writer_keeps_so_many_subscriptions() {
+    for house in House::both() {
+        let (first, second) =
+            (Backend::new(&house, "system/*.cruds").await, Backend::new(&house, "system/*.cruds").await);
+        let first = Person { house: &house, token: first.token("system/*.cruds").await };
+        let second = Person { house: &house, token: second.token("system/*.cruds").await };
+        let off = json!({
+            "resourceType": "Subscription", "status": "off", "reason": "x", "criteria": "Observation?code=x",
+            "channel": { "type": "websocket" },
+        });
+        let entry = json!({ "resource": off, "request": { "method": "POST", "url": "Subscription" } });
+        let all = json!({ "resourceType": "Bundle", "type": "transaction", "entry": vec![entry; 256] });
+        assert_eq!(first.send("POST", "", &[], &all).await.status, StatusCode::OK);
+        let full = first.create(&off).await;
+        assert_eq!((full.status, full.code()), (StatusCode::BAD_REQUEST, "fhir-too-much"), "{full:?}");
+        second.create(&off).await.made();
+        let one = first.get("Subscription?_count=1").await.found().remove(0);
+        assert_eq!(
+            first.send("DELETE", &format!("Subscription/{one}"), &[], &Value::Null).await.status,
+            StatusCode::NO_CONTENT
+        );
+        first.create(&off).await.made();
+    }
+}
