@@ -369,7 +369,9 @@ impl Caller {
     /// Why the holder may not do this at this moment, whatever the token says.
     #[must_use]
     pub fn denial(&self, verb: Verb, kind: Kind) -> Option<Denied> {
-        self.standing(verb, kind)?.as_ref().err().copied()
+        let denied = |standing: &Standing| standing.as_ref().err().copied();
+        let too = || self.standing_for(verb.needs_too(kind)?).and_then(denied);
+        self.standing(verb, kind).and_then(denied).or_else(too)
     }
 
     /// What is written beside what comes of this: how its device stands.
@@ -386,7 +388,10 @@ impl Caller {
     }
 
     fn standing(&self, verb: Verb, kind: Kind) -> Option<&Standing> {
-        let operation = verb.operation(kind)?;
+        self.standing_for(verb.operation(kind)?)
+    }
+
+    fn standing_for(&self, operation: Operation) -> Option<&Standing> {
         self.standings.iter().find(|(of, _)| *of == operation).map(|(_, standing)| standing)
     }
 }

@@ -46,6 +46,18 @@ impl Verb {
             Self::Delete => None,
         }
     }
+
+    /// What else: who changes what is there, or says who and what there is, may also read. One that may not, as it is suspended or has
+    /// expired for too long, goes on telling what it measured and delivered, and nothing else.
+    #[must_use]
+    pub fn needs_too(self, kind: Kind) -> Option<Operation> {
+        let tells = matches!(kind, Kind::OBSERVATION | Kind::MEDICATION_ADMINISTRATION);
+        match self {
+            Self::Create if tells => None,
+            Self::Create | Self::Update => Some(Operation::Read),
+            Self::Read | Self::Search | Self::Delete => None,
+        }
+    }
 }
 
 /// A set of verbs.

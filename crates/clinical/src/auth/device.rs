@@ -76,8 +76,10 @@ fn permitted(clinical: &Clinical, who: &Identified, asked: &Scopes, is_gateway: 
     let operations = [Operation::Read, Operation::Report, Operation::Store];
     let verdicts = operations.map(|operation| (operation, clinical.knowledge().judge(who, operation)));
     let verdict = |verb: Verb, kind: Kind| {
-        let operation = verb.operation(kind)?;
-        verdicts.iter().find(|(of, _)| *of == operation).map(|(_, verdict)| verdict)
+        let of = |operation: Operation| verdicts.iter().find(|(of, _)| *of == operation).map(|(_, verdict)| verdict);
+        let own = of(verb.operation(kind)?)?;
+        let too = verb.needs_too(kind).and_then(of).filter(|too| !too.is_allowed());
+        Some(too.filter(|_| own.is_allowed()).unwrap_or(own))
     };
     let reaches = |verb: Verb, kind: Kind| {
         // A device neither makes nor changes devices and patients.

@@ -43,7 +43,8 @@ fn standing(clinical: &Clinical, hash: [u8; 32], grant: Grant) -> Result<Option<
         return Ok(None);
     }
     let left = grant.scopes.narrowed(&clinical.settings().kinds, |verb, kind| {
-        verb.operation(kind).is_some_and(|operation| clinical.knowledge().judge(&who, operation).is_allowed())
+        let may = |operation| clinical.knowledge().judge(&who, operation).is_allowed();
+        verb.operation(kind).is_some_and(may) && verb.needs_too(kind).is_none_or(may)
     });
     Ok((!left.is_empty()).then(|| grant.good_for(left)))
 }

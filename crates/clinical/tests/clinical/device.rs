@@ -181,6 +181,45 @@ async fn token_of_a_suspended_device() {
     assert_eq!(written.body["meta"]["tag"], json!([{ "system": "urn:medlock:fhir:mark", "code": "suspended" }]));
 }
 
+/// Shows REQ-SMART-237: a suspended device tells what is new of what it measured, marked; it changes nothing, and says of nobody and nothing
+/// that it is there, by no token of before and by none that it is given now.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_suspended_device_changes_nothing() {
+    let house = House::new();
+    let gateway = house.device("gw", Role::Gateway).with("system/*.cruds").await;
+    let anna = gateway.create(&patient("Anna")).await.made();
+    let own = gateway.create(&device("cgm", &anna)).await.made();
+    let sensor = house.device("cgm", Role::Sensor).with("system/*.cruds").await;
+    let reading = sensor.create(&glucose(&anna, &own, "2024-01-01")).await.made();
+    let json = [("content-type", "application/fhir+json")];
+    let mut changed = glucose(&anna, &own, "2024-01-01");
+    changed["id"] = json!(reading);
+    let path = format!("Observation/{reading}");
+    assert_eq!(sensor.send("PUT", &path, &json, &changed.to_string()).await.status, StatusCode::OK);
+    for (who, name) in [(gateway, "gw"), (sensor, "cgm")] {
+        house.news(&who, State::Suspended);
+        for resource in
+            [patient("Bert"), device("other", &anna), json!({ "resourceType": "Organization", "name": "x" })]
+        {
+            let answer = who.create(&resource).await;
+            assert_eq!((answer.status, answer.code()), (StatusCode::FORBIDDEN, "fhir-forbidden"), "{name} {answer:?}");
+        }
+        let renamed = json!({ "resourceType": "Patient", "id": anna, "name": [{ "family": "Nobody" }] });
+        for (path, body) in [(&*path, &changed), (&format!("Patient/{anna}"), &renamed)] {
+            let answer = who.send("PUT", path, &json, &body.to_string()).await;
+            assert_eq!(answer.status, StatusCode::FORBIDDEN, "{name} {path}: {answer:?}");
+        }
+        let plain = json!({ "resourceType": "Observation", "status": "final", "code": { "text": "x" } });
+        let new = if name == "gw" { plain } else { glucose(&anna, &own, "2024-01-02") };
+        assert_eq!(who.create(&new).await.status, StatusCode::CREATED, "{name}");
+        let again = who.ask_token("system/*.cruds").await;
+        let scope = again.body["scope"].as_str().expect("scopes").to_owned();
+        let mut scopes: Vec<&str> = scope.split(' ').collect();
+        scopes.sort_unstable();
+        assert_eq!(scopes, ["system/MedicationAdministration.c", "system/Observation.c"], "{name}");
+    }
+}
+
 /// Shows REQ-SMART-05: expiry alone ends no reporting.
 #[tokio::test(flavor = "multi_thread")]
 async fn expired_device_reports_marked() {

@@ -132,7 +132,7 @@ pub(crate) enum AuditCommand {
         #[arg(value_name = "RESOURCE")]
         patient: String,
         /// Those behind the page that ended so.
-        #[arg(long, value_name = "PAGE")]
+        #[arg(long, value_name = "PAGE", allow_hyphen_values = true)]
         after: Option<String>,
         #[command(flatten)]
         hub: HubArgs,
@@ -437,7 +437,7 @@ fn print(told: Told) {
         Told::Events { events, next } => {
             events.iter().for_each(|event| say!("{event}"));
             if let Some(next) = next {
-                eprintln!("More: medlock clinical audit show … --after {next}");
+                eprintln!("More behind these: the same with --after={next}");
             }
         }
         Told::Subscriptions { subscriptions, more } => {
