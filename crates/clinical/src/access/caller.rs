@@ -343,7 +343,11 @@ impl Caller {
     #[must_use]
     pub(crate) fn references(&self) -> Sight {
         let own = match &self.grant.holder {
-            Holder::Device { own, .. } => own.map(Reach::Device),
+            Holder::Device { own: Some(own), .. } => Some(Reach::Device(*own)),
+            // What a gateway that may read no more passes on, is of somebody still.
+            Holder::Device { own: None, .. } => {
+                self.standing_for(Operation::Read).is_some_and(Result::is_err).then_some(Reach::All)
+            }
             Holder::Person { patient, .. } => patient.map(Reach::Patient),
             Holder::Software { .. } => None,
         };
@@ -352,7 +356,7 @@ impl Caller {
         let own = own.flat_map(|reach| {
             [Kind::DEVICE, Kind::PATIENT].map(|kind| Right { kind, verbs, reach: reach.clone(), only: None })
         });
-        let known = own.filter(|right| right.kind == Kind::PATIENT || matches!(right.reach, Reach::Device(_)));
+        let known = own.filter(|right| right.kind == Kind::PATIENT || !matches!(right.reach, Reach::Patient(_)));
         let read = self.grant.rights.iter().filter(|right| right.verbs.has(Verb::Read)).cloned();
         let read = read.filter(|right| self.denial(Verb::Read, right.kind).is_none());
         let sight = Sight::new(read.chain(known));

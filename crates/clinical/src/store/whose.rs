@@ -68,7 +68,17 @@ impl Running<'_> {
         if act.kind() == Kind::DEVICE {
             return Ok(());
         }
-        let (Some(of), Some(patient)) = (act.found_for(), before.patient) else { return Ok(()) };
+        let Some(of) = act.found_for() else { return Ok(()) };
+        let Some(patient) = before.patient else {
+            // A change makes it this patient's; what is only found stays nobody's, and what was sent would be kept nowhere.
+            return match (act, of) {
+                (Act::Find { .. }, PatientOf::Patient(_)) => {
+                    let text = format!("the {} that the condition finds is nobody's", act.kind());
+                    Err(refused(Issue::new(Code::OtherPatient, text)))
+                }
+                _ => Ok(()),
+            };
+        };
         let same = match of {
             PatientOf::Nobody | PatientOf::Itself => true,
             PatientOf::Patient(id) => self.is_row_of(patient, &id)?,

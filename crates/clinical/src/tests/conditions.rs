@@ -91,13 +91,18 @@ async fn what_a_condition_finds_of_another_patient_is_not_taken() {
         assert_eq!(again.status, StatusCode::OK, "{again:?}");
         assert!(again.header("location").contains(&made));
         all.delete(&format!("Observation/{made}")).await;
-        // Where one of both is of nobody, and of Patients, nothing is compared.
+        // What is of nobody may find what is somebody's, and a change makes it somebody's; of Patients nothing is compared.
         let mut nobodys = result(&anna);
         nobodys.as_object_mut().expect("an object").remove("subject");
         assert_eq!(all.send("POST", "Observation", &if_none, &nobodys.to_string()).await.status, StatusCode::OK);
         for (of, version) in [(&nobodys, "W/\"2\""), (&his, "W/\"3\"")] {
             let changed = all.send("PUT", HERS, &[TYPE], &of.to_string()).await;
             assert_eq!((changed.status, changed.header("etag")), (StatusCode::OK, version), "{changed:?}");
+            if version == "W/\"2\"" {
+                // A result is not taken for kept by what nobody's is.
+                let answer = all.send("POST", "Observation", &if_none, &his.to_string()).await;
+                assert_eq!(answer.code(), "fhir-other-patient", "{answer:?}");
+            }
         }
         let mut anna = patient("Anna");
         anna["identifier"] = json!([{ "system": "urn:mrn", "value": "1" }]);
