@@ -32,8 +32,8 @@ use std::sync::{Arc, Barrier, Mutex};
 use std::time::{Duration, Instant};
 
 const ASKERS: usize = 6;
-/// On a machine that has much else to do.
-const PATIENCE: Duration = Duration::from_secs(120);
+/// On a machine that has much else to do: what a fault left unfinished is given up after a minute, and who waits may meet several faults.
+const PATIENCE: Duration = Duration::from_secs(300);
 /// What an error says of the fault, so that whoever reads it knows where to look and what to do.
 const CLEAR: &[&str] = &["ask again", "No space left on device"];
 

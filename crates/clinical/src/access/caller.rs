@@ -464,7 +464,7 @@ mod tests {
             since: None,
             reason: None,
         };
-        let kinds = [Kind::PATIENT, Kind::IMAGING_STUDY].into_iter();
+        let kinds = [Kind::OBSERVATION, Kind::PATIENT, Kind::IMAGING_STUDY].into_iter();
         let rights =
             kinds.map(|kind| Right { kind, verbs: Verbs::of(Verb::ALL), reach: Reach::All, only: None }).collect();
         let holder = Holder::Device { name, own: None };
@@ -499,11 +499,14 @@ mod tests {
     #[test]
     fn a_sight_is_what_token_and_verdict_both_allow() {
         let caller = suspended();
-        assert!(caller.sight(Verb::Create).may(Kind::PATIENT) && !caller.sight(Verb::Create).may(Kind::IMAGING_STUDY));
+        let creates = |kind| caller.sight(Verb::Create).may(kind);
+        assert!(creates(Kind::OBSERVATION) && !creates(Kind::PATIENT) && !creates(Kind::IMAGING_STUDY));
+        assert!(!caller.sight(Verb::Update).may(Kind::OBSERVATION));
         assert!(!caller.sight(Verb::Read).may(Kind::PATIENT) && !caller.sight(Verb::Search).may(Kind::PATIENT));
-        assert!(!caller.references().may(Kind::PATIENT));
-        assert!(!caller.sight(Verb::Create).may(Kind::OBSERVATION), "the token says nothing of it");
-        assert_eq!(caller.mark(Verb::Create, Kind::PATIENT), Some(Code::Suspended));
+        assert!(caller.references().may(Kind::PATIENT), "what it tells is of somebody");
+        assert!(!caller.references().may(Kind::OBSERVATION));
+        assert!(!creates(Kind::MEDICATION_ADMINISTRATION), "the token says nothing of it");
+        assert_eq!(caller.mark(Verb::Create, Kind::OBSERVATION), Some(Code::Suspended));
         assert_eq!(caller.mark(Verb::Read, Kind::PATIENT), None);
     }
 }
