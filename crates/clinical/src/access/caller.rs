@@ -342,21 +342,17 @@ impl Caller {
     /// they know anyway.
     #[must_use]
     pub(crate) fn references(&self) -> Sight {
-        let own = match &self.grant.holder {
-            Holder::Device { own: Some(own), .. } => Some(Reach::Device(*own)),
-            // What a gateway that may read no more passes on, is of somebody still.
-            Holder::Device { own: None, .. } => {
-                self.standing_for(Operation::Read).is_some_and(Result::is_err).then_some(Reach::All)
+        let known: &[(Kind, Reach)] = match &self.grant.holder {
+            Holder::Device { own: Some(own), .. } => {
+                &[(Kind::DEVICE, Reach::Device(*own)), (Kind::PATIENT, Reach::Device(*own))]
             }
-            Holder::Person { patient, .. } => patient.map(Reach::Patient),
-            Holder::Software { .. } => None,
+            // What a gateway passes on is of somebody, whether or not it may read of them at the moment.
+            Holder::Device { own: None, .. } => &[(Kind::DEVICE, Reach::All), (Kind::PATIENT, Reach::All)],
+            Holder::Person { patient: Some(patient), .. } => &[(Kind::PATIENT, Reach::Patient(*patient))],
+            Holder::Person { patient: None, .. } | Holder::Software { .. } => &[],
         };
-        let own = own.into_iter();
         let verbs = Verbs::of([Verb::Read]);
-        let own = own.flat_map(|reach| {
-            [Kind::DEVICE, Kind::PATIENT].map(|kind| Right { kind, verbs, reach: reach.clone(), only: None })
-        });
-        let known = own.filter(|right| right.kind == Kind::PATIENT || !matches!(right.reach, Reach::Patient(_)));
+        let known = known.iter().map(|(kind, reach)| Right { kind: *kind, verbs, reach: reach.clone(), only: None });
         let read = self.grant.rights.iter().filter(|right| right.verbs.has(Verb::Read)).cloned();
         let read = read.filter(|right| self.denial(Verb::Read, right.kind).is_none());
         let sight = Sight::new(read.chain(known));

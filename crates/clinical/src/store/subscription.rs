@@ -109,25 +109,24 @@ impl Start {
 
 /// Who writes a new one: it is theirs alone from now on, also when it is deleted.
 pub(super) fn begin(sql: &mut dyn Sql, row: Row, writer: &Writer) -> Result<(), Stopped> {
-    const KEPT: &str = "SELECT count(*) AS n FROM subscription_of o JOIN resource r ON r.rid = o.rid AND r.gone = 0 WHERE o.client = ?1 AND ";
+    let from = "subscription_of o JOIN resource r ON r.rid = o.rid AND r.gone = 0 WHERE o.client = ?1 AND ";
     let client = writer.client.as_str();
     let kept = match writer.account {
-        Some(account) => {
-            first(sql, "subscription", &format!("{KEPT}o.account = ?2"), values![client, account], |row| {
-                row.number::<i64>("n")
-            })?
-        }
-        None => first(sql, "subscription", &format!("{KEPT}o.account IS NULL"), values![client], |row| {
-            row.number::<i64>("n")
-        })?,
+        Some(account) => count(sql, &format!("{from}o.account = ?2"), values![client, account])?,
+        None => count(sql, &format!("{from}o.account IS NULL"), values![client])?,
     };
-    if kept.unwrap_or(0) >= KEPT_OF_ONE {
+    if kept >= KEPT_OF_ONE {
         let text = format!("{KEPT_OF_ONE} are kept already, with those that are off: delete some");
         return Err(refused(Issue::new(Code::TooMuch, text)));
     }
-    let insert = "INSERT INTO subscription_of (rid, client, account) VALUES (?1, ?2, ?3)";
+    let insert = "INSERT INTO subscription_of (rid, client, account) VALUES (?1, ?2, ?3) ON CONFLICT (rid) DO NOTHING";
     sql.execute(insert, values![row.0, client, writer.account])?;
     Ok(())
+}
+
+fn count(sql: &mut dyn Sql, from: &str, values: &[Value]) -> Result<i64, Fault> {
+    let question = format!("SELECT count(*) AS n FROM {from}");
+    Ok(first(sql, "subscription", &question, values, |row| row.number("n"))?.unwrap_or(0))
 }
 
 /// Puts one in the place of what was there for this row; none: nothing is told any more, and `start` is kept for when it is again.
@@ -142,9 +141,7 @@ pub(super) fn write(sql: &mut dyn Sql, row: Row, subscriber: Option<&Subscriber>
     let client = subscriber.client.as_str();
     let (leave, account) = subscriber.person.map_or((0, None), |(leave, account)| (leave, Some(account)));
     let mut has_room = |of: &str, values: &[Value], (most, whose): (i64, &str)| {
-        let question = format!("SELECT count(*) AS n FROM subscription s {of}");
-        let count = first(sql, "subscription", &question, values, |row| row.number::<i64>("n"))?;
-        if count.unwrap_or(0) < most {
+        if count(sql, &format!("subscription s {of}"), values)? < most {
             return Ok(());
         }
         let text = format!("{most} {whose} are told already: delete one, or have one address tell several");

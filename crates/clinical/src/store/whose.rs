@@ -61,37 +61,33 @@ impl Running<'_> {
         })
     }
 
-    /// What a condition finds is of the patient whom the request is about, where both are of one: what is another's is neither taken for
-    /// what was sent nor made this patient's. Who asks may name the patient in the condition, and learns as much by that.
+    /// What a condition finds is of the patient whom the request is about: what is another's is neither taken for what was sent nor made
+    /// this patient's, nor taken from its patient. Who asks may name the patient in the condition, and learns as much by that.
     pub(super) fn same_patient(&mut self, act: &Act, before: &Stored) -> Result<(), Stopped> {
-        // Whose a Device is now is just what who hands it on says: it is known by its identifier.
-        if act.kind() == Kind::DEVICE {
-            return Ok(());
-        }
         let Some(of) = act.found_for() else { return Ok(()) };
-        let Some(patient) = before.patient else {
+        let changes = matches!(act, Act::Update { .. });
+        let same = match (before.patient, of) {
+            (_, PatientOf::Itself) | (None, PatientOf::Nobody) => true,
+            // It is known by its identifier, and whose it is now is just what who hands it on says.
+            _ if changes && act.kind() == Kind::DEVICE => true,
+            (Some(patient), PatientOf::Patient(id)) => self.is_row_of(patient, &id)?,
+            (Some(_), PatientOf::Nobody) => false,
+            (of, PatientOf::Device(id)) => self.patient_of_device(&id)? == of,
             // A change makes it this patient's; what is only found stays nobody's, and what was sent would be kept nowhere.
-            return match (act, of) {
-                (Act::Find { .. }, PatientOf::Patient(_)) => {
-                    let text = format!("the {} that the condition finds is nobody's", act.kind());
-                    Err(refused(Issue::new(Code::OtherPatient, text)))
-                }
-                _ => Ok(()),
-            };
-        };
-        let same = match of {
-            PatientOf::Nobody | PatientOf::Itself => true,
-            PatientOf::Patient(id) => self.is_row_of(patient, &id)?,
-            PatientOf::Device(id) => {
-                let question = Statement::seen(COLUMNS, &self.work.sights.references, Kind::DEVICE);
-                self.row_of(question, &id)?.and_then(|(_, of)| of).is_none_or(|of| of == patient)
-            }
+            (None, PatientOf::Patient(_)) => changes,
         };
         if same {
             return Ok(());
         }
-        let text = format!("the {} that the condition finds is another patient's", act.kind());
+        let whose = if before.patient.is_some() { "another patient's" } else { "nobody's" };
+        let text = format!("the {} that the condition finds is {whose}", act.kind());
         Err(refused(Issue::new(Code::OtherPatient, text)))
+    }
+
+    /// Whose a Device is now, as far as it may be named; one that is made beside this is another one.
+    fn patient_of_device(&mut self, id: &Id) -> Result<Option<Row>, Fault> {
+        let question = Statement::seen(COLUMNS, &self.work.sights.references, Kind::DEVICE);
+        Ok(self.row_of(question, id)?.and_then(|(_, patient)| patient))
     }
 
     /// Whether a row is that of a patient, who may be gone.

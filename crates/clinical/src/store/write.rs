@@ -421,7 +421,7 @@ impl Running<'_> {
         if to.kind() != Kind::SUBSCRIPTION {
             return Ok(());
         }
-        if let (None, Some(writer)) = (before, &self.work.writer) {
+        if let (true, Some(writer)) = (before.is_none_or(|before| before.gone), &self.work.writer) {
             subscription::begin(self.sql, row, writer)?;
         }
         let goes_on = to.subscriber().is_some() || self.work.naming == Naming::Any;

@@ -91,19 +91,26 @@ async fn what_a_condition_finds_of_another_patient_is_not_taken() {
         assert_eq!(again.status, StatusCode::OK, "{again:?}");
         assert!(again.header("location").contains(&made));
         all.delete(&format!("Observation/{made}")).await;
-        // What is of nobody may find what is somebody's, and a change makes it somebody's; of Patients nothing is compared.
+        // Nor is it made nobody's by its identifier alone: who means that says so at its address.
         let mut nobodys = result(&anna);
         nobodys.as_object_mut().expect("an object").remove("subject");
-        assert_eq!(all.send("POST", "Observation", &if_none, &nobodys.to_string()).await.status, StatusCode::OK);
-        for (of, version) in [(&nobodys, "W/\"2\""), (&his, "W/\"3\"")] {
-            let changed = all.send("PUT", HERS, &[TYPE], &of.to_string()).await;
-            assert_eq!((changed.status, changed.header("etag")), (StatusCode::OK, version), "{changed:?}");
-            if version == "W/\"2\"" {
-                // A result is not taken for kept by what nobody's is.
-                let answer = all.send("POST", "Observation", &if_none, &his.to_string()).await;
-                assert_eq!(answer.code(), "fhir-other-patient", "{answer:?}");
-            }
+        let send = async |method: &str, body: &Value| {
+            let (path, headers) = if method == "PUT" { (HERS, &if_none[..1]) } else { ("Observation", &if_none[..]) };
+            all.send(method, path, headers, &body.to_string()).await
+        };
+        for method in ["PUT", "POST"] {
+            let answer = send(method, &nobodys).await;
+            assert_eq!(answer.code(), "fhir-other-patient", "{method}: {answer:?}");
         }
+        let path = format!("Observation/{hers}");
+        let answer = all.send("PUT", &path, &[TYPE], &numbered(nobodys.clone(), &hers).to_string()).await;
+        assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
+        // What is nobody's is not taken for a patient's result; a change makes it that patient's. Of Patients nothing is compared.
+        let made = ("W/\"3\"", StatusCode::OK);
+        assert_eq!(send("POST", &nobodys).await.status, StatusCode::OK);
+        assert_eq!(send("POST", &his).await.code(), "fhir-other-patient");
+        let changed = send("PUT", &his).await;
+        assert_eq!((changed.header("etag"), changed.status), made, "{changed:?}");
         let mut anna = patient("Anna");
         anna["identifier"] = json!([{ "system": "urn:mrn", "value": "1" }]);
         let path = "Patient?identifier=urn:mrn|1";
@@ -138,7 +145,17 @@ async fn what_measures_is_whose_its_device_is_in_conditions() {
         for answer in ask(&his).await {
             assert_eq!(answer.code(), "fhir-other-patient", "{answer:?}");
         }
-        // A Device is handed on by its identifier.
+        // A Device that is made beside it is another one.
+        let new = json!({ "fullUrl": "urn:uuid:9d4a3c0e-0000-4000-8000-000000000001", "resource": device("c", &bert),
+            "request": { "method": "POST", "url": "Device" } });
+        let mut of_new = metric(&his);
+        of_new["source"]["reference"] = new["fullUrl"].clone();
+        let answer = bundle(&all, "transaction", vec![new, entry("PUT", path, Value::Null, of_new)]).await;
+        assert_eq!(answer.code(), "fhir-other-patient", "{answer:?}");
+        // A Device is handed on by its identifier, and found for its patient alone.
+        let once_device = [TYPE, ("if-none-exist", "identifier=b")];
+        let answer = all.send("POST", "Device", &once_device, &device("b", &anna).to_string()).await;
+        assert_eq!(answer.code(), "fhir-other-patient", "{answer:?}");
         assert_eq!(all.put("Device?identifier=b", &device("b", &anna)).await.status, StatusCode::OK);
         for answer in ask(&his).await {
             assert_eq!(answer.status, StatusCode::OK, "{answer:?}");

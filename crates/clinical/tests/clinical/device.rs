@@ -216,6 +216,11 @@ async fn a_suspended_device_changes_nothing() {
         let mut scopes: Vec<&str> = scope.split(' ').collect();
         scopes.sort_unstable();
         assert_eq!(scopes, ["system/MedicationAdministration.c", "system/Observation.c"], "{name}");
+        // The token of that time tells whose a reading is, also when all is well again.
+        let late = who.with("system/*.cruds").await;
+        house.news(&late, None);
+        late.create(&glucose(&anna, &own, "2024-01-03")).await.made();
+        assert_eq!(late.get(&format!("Patient/{anna}")).await.status, StatusCode::FORBIDDEN, "{name}");
     }
 }
 

@@ -244,12 +244,13 @@ impl House {
     }
 
     /// News about a device.
-    pub(crate) fn news(&self, device: &Device<'_>, state: State) {
+    pub(crate) fn news(&self, device: &Device<'_>, state: impl Into<Option<State>>) {
         let mut epoch = self.epoch.lock().expect("the epoch");
         *epoch += 1;
         let who = device.peer().identified.expect("identified");
-        let status = Status { subject: Subject::Device(who.device()), state };
-        self.knowledge.accept(Kind::Status, &self.site.status(*epoch, &[status])).expect("news");
+        let subject = Subject::Device(who.device());
+        let statuses: Vec<_> = state.into().map(|state| Status { subject, state }).into_iter().collect();
+        self.knowledge.accept(Kind::Status, &self.site.status(*epoch, &statuses)).expect("news");
     }
 
     /// A request of `peer`.

@@ -166,6 +166,30 @@ impl<'h> Browser<'h> {
     }
 }
 
+/// Somebody's token at the people's door.
+pub(crate) struct Person<'h> {
+    pub(crate) house: &'h House,
+    pub(crate) token: String,
+}
+
+impl Person<'_> {
+    pub(crate) async fn get(&self, path: &str) -> Answer {
+        self.house.read(&self.token, path).await
+    }
+
+    pub(crate) async fn send(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &Value) -> Answer {
+        let request = Request::builder().method(method).uri(format!("/fhir/{path}"));
+        let request = request.header("authorization", format!("Bearer {}", self.token));
+        let request = request.header("content-type", "application/fhir+json");
+        let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
+        self.house.people_json(request, if body.is_null() { String::new() } else { body.to_string() }).await
+    }
+
+    pub(crate) async fn create(&self, resource: &Value) -> Answer {
+        self.send("POST", resource["resourceType"].as_str().expect("a kind"), &[], resource).await
+    }
+}
+
 /// Software that is registered.
 #[derive(Clone, Debug)]
 pub(crate) struct App {

@@ -2,6 +2,7 @@
 
 use crate::backend::Backend;
 use crate::fixture::{House, device, glucose, nobody, patient};
+use crate::people::Person;
 use axum::body::Body;
 use http::{Request, StatusCode};
 use medlock_trust::Role;
@@ -157,17 +158,24 @@ async fn the_capability_statement_says_what_is_there() {
     assert_eq!(house.read(&software, "Observation?colour=red").await.code(), "fhir-unknown-parameter");
 }
 
-/// Shows REQ-FHIR-08: a reference to what is not there and to what may not be read are told the same.
+/// Shows REQ-FHIR-08: a reference to what is not there and to what may not be read are told the same; a gateway tells whose a reading is.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_reference_to_what_may_not_be_read_is_as_one_to_nothing() {
     let house = House::new();
     let gateway = house.device("gw", Role::Gateway).with("system/*.crs").await;
     let anna = gateway.create(&patient("Anna")).await.made();
     let sensor = gateway.create(&device("cgm", &anna)).await.made();
-    let blind = house.device("gw", Role::Gateway).with("system/Observation.c").await;
+    let blind = Backend::new(&house, "system/Observation.c").await.token("system/Observation.c").await;
+    let blind = Person { house: &house, token: blind };
     let there = blind.create(&glucose(&anna, &sensor, "2024-01-01")).await;
     let nowhere = blind.create(&glucose("00000000000000000000000000", &sensor, "2024-01-01")).await;
     assert_eq!((there.status, there.code()), (StatusCode::UNPROCESSABLE_ENTITY, "fhir-reference"));
     assert_eq!(there.body, nowhere.body);
     assert_eq!(gateway.get("Observation").await.found(), Vec::<String>::new(), "nothing is left of what was refused");
+    let writes_only = house.device("gw", Role::Gateway).with("system/Observation.c").await;
+    writes_only.create(&glucose(&anna, &sensor, "2024-01-01")).await.made();
+    assert_eq!(writes_only.get(&format!("Patient/{anna}")).await.status, StatusCode::FORBIDDEN);
+    let mut result = glucose(&anna, &sensor, "2024-01-01");
+    result["performer"] = json!([{ "reference": "Practitioner/00000000000000000000000000" }]);
+    assert_eq!(writes_only.create(&result).await.code(), "fhir-reference");
 }

@@ -5,35 +5,13 @@ mod emergency;
 mod oracle;
 mod policy;
 
-use crate::fixture::{Answer, House, device, glucose, patient};
-use crate::people::{Browser, query, token};
-use http::{Request, StatusCode};
+use crate::fixture::{House, device, glucose, patient};
+use crate::people::{Browser, Person, query, token};
+use http::StatusCode;
 use medlock_trust::Role;
 use serde_json::{Value, json};
 
-/// Somebody's token at the people's door.
-struct Person<'h> {
-    house: &'h House,
-    token: String,
-}
-
 impl Person<'_> {
-    async fn get(&self, path: &str) -> Answer {
-        self.house.read(&self.token, path).await
-    }
-
-    async fn send(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &Value) -> Answer {
-        let request = Request::builder().method(method).uri(format!("/fhir/{path}"));
-        let request = request.header("authorization", format!("Bearer {}", self.token));
-        let request = request.header("content-type", "application/fhir+json");
-        let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
-        self.house.people_json(request, if body.is_null() { String::new() } else { body.to_string() }).await
-    }
-
-    async fn create(&self, resource: &Value) -> Answer {
-        self.send("POST", resource["resourceType"].as_str().expect("a kind"), &[], resource).await
-    }
-
     /// The observations that are found, each by the name that the ward gave it.
     async fn sees(&self, ward: &Ward) -> Vec<&'static str> {
         let answer = self.get("Observation").await;

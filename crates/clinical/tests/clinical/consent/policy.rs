@@ -478,5 +478,9 @@ async fn one_writer_keeps_so_many_subscriptions() {
             StatusCode::NO_CONTENT
         );
         first.create(&off).await.made();
+        let mut again = off.clone();
+        again["id"] = json!(one);
+        let full = first.send("PUT", &format!("Subscription/{one}"), &[], &again).await;
+        assert_eq!(full.code(), "fhir-too-much", "what was deleted comes back as one more: {full:?}");
     }
 }
