@@ -84,10 +84,14 @@ pub enum Code {
     Exports,
     /// There are as many web sockets as there may be.
     Sockets,
+    /// There are as many apps opened that have not asked yet as there may be.
+    Launches,
     /// A device says of a time at which it was not this patient's alone that it measured this patient.
     NotThen,
     /// The caller's rights do not reach this.
     Forbidden,
+    /// Who asks may not do this, whatever token is shown.
+    Denied,
     /// Which device of the register a Device is, is not for the caller to say, or said of another one.
     DeviceName,
     /// An identifier is one that only what devices report has.
@@ -260,6 +264,15 @@ const FACTS: [(Code, Facts); Code::ALL.len()] = [
         ),
     ),
     (
+        Code::Launches,
+        (
+            "fhir-launches",
+            "throttled",
+            StatusCode::TOO_MANY_REQUESTS,
+            "open an app when a person wants it: each waits five minutes for it",
+        ),
+    ),
+    (
         Code::NoToken,
         (
             "smart-no-token",
@@ -278,6 +291,10 @@ const FACTS: [(Code, Facts); Code::ALL.len()] = [
         ),
     ),
     (Code::Forbidden, ("fhir-forbidden", "forbidden", StatusCode::FORBIDDEN, "ask for a token with a scope for this")),
+    (
+        Code::Denied,
+        ("fhir-denied", "forbidden", StatusCode::FORBIDDEN, "no other token helps: the text says why, or who may"),
+    ),
     (
         Code::DeviceName,
         (
@@ -357,7 +374,7 @@ const UNFIT: StatusCode = StatusCode::UNPROCESSABLE_ENTITY;
 
 impl Code {
     /// All codes.
-    pub const ALL: [Self; 49] = [
+    pub const ALL: [Self; 51] = [
         Self::Json,
         Self::OtherKind,
         Self::UnknownElement,
@@ -394,8 +411,10 @@ impl Code {
         Self::Busy,
         Self::Exports,
         Self::Sockets,
+        Self::Launches,
         Self::NotThen,
         Self::Forbidden,
+        Self::Denied,
         Self::DeviceName,
         Self::ReservedIdentifier,
         Self::NoToken,

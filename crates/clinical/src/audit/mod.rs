@@ -18,3 +18,6 @@ pub(crate) use event::{Event, Person};
 pub(crate) use note::Act;
 pub use note::{Note, Outcome};
 pub(crate) use queue::Queue;
+
+/// What is said where a note cannot be taken.
+pub(crate) const UNAUDITED: &str = "nothing is told that cannot be audited";

@@ -3,14 +3,14 @@
 //! Who opens it gets a text for this app, good once and for some minutes; the app asks with it, and its token tells the rest.
 
 use super::answer::{OAuthError, Refused, answer, away};
-use super::register;
+use super::register::{self, patient_named};
 use super::secret::Secret;
 use crate::Clinical;
 use crate::access::Caller;
 use crate::audit::Note;
 use crate::kind::{Id, Kind, Row};
 use crate::outcome::{Code, Issue, Refusal};
-use crate::store::Launch;
+use crate::store::{Full, Launch};
 use axum::response::Response;
 use http::StatusCode;
 use medlock_node::provider::sha256;
@@ -106,22 +106,18 @@ pub(super) struct Opened {
 }
 
 impl Clinical {
-    /// A text with which the app asks, for who is at `origin`; also that there is none is noted: it may tell whether an account has a name.
+    /// A text with which the app asks, for who is at `origin`. A refusal is noted too: it may tell whether an account has a name.
     pub(super) fn open_app(
         &self,
         opening: Opening,
         (caller, origin): (&Caller, String),
         now: i64,
-    ) -> Result<Opened, register::Refused> {
-        let id = opening.patient.as_deref().and_then(patient_named);
+    ) -> Result<Opened, NotOpened> {
+        let id = opening.patient.as_deref().and_then(|reference| patient_named(reference).ok());
         let patient = id.map_or(Ok(None), |id| self.records().row_of(Kind::PATIENT, &id))?;
         let note = Note::opening(caller, patient, origin);
         self.open_with(opening, patient, (caller, note.clone()), now).map_err(|why| {
-            if self.audit().take(note.refused(code_of(&why).as_str())) {
-                return why;
-            }
-            let text = "nothing is told that cannot be audited".to_owned();
-            register::Refused(StatusCode::SERVICE_UNAVAILABLE, text)
+            if self.audit().take(note.refused(why.code().as_str())) { why } else { NotOpened::Unaudited }
         })
     }
 
@@ -132,50 +128,85 @@ impl Clinical {
         row: Option<Row>,
         (caller, note): (&Caller, Note),
         now: i64,
-    ) -> Result<Opened, register::Refused> {
+    ) -> Result<Opened, NotOpened> {
         let records = self.records();
-        let known = self.client(&client)?.ok_or_else(|| register::Refused::absent(format!("client {client:?}")))?;
+        let known = self.client(&client)?.ok_or_else(|| NotOpened::Absent(format!("client {client:?}")))?;
         if !known.scopes.has(super::Word::Launch) {
-            return Err(register::Refused::wrong("the client is not registered for the scope launch"));
+            return Err(NotOpened::Wrong("the client is not registered for the scope launch".to_owned()));
         }
-        context.check().map_err(register::Refused::wrong)?;
+        context.check().map_err(NotOpened::Wrong)?;
         let patient = match &patient {
             None => None,
-            Some(reference) if patient_named(reference).is_none() => {
-                return Err(register::Refused::wrong(format!("{reference:?} is not Patient/ID")));
+            Some(reference) => {
+                patient_named(reference).map_err(NotOpened::Wrong)?;
+                if row.is_none() && !caller.opens_apps() {
+                    return Err(NotOpened::Absent(reference.clone()));
+                }
+                Some(row.unwrap_or(NOBODY))
             }
-            Some(reference) if row.is_none() && !caller.opens_apps() => {
-                return Err(register::Refused::absent(reference));
-            }
-            Some(_) => Some(row.unwrap_or(NOBODY)),
         };
         let account = match &account {
             None => None,
             Some(name) => {
                 let account = records.account_named(name)?;
-                Some(account.ok_or_else(|| register::Refused::absent(format!("account {name:?}")))?.number)
+                Some(account.ok_or_else(|| NotOpened::Absent(format!("account {name:?}")))?.number)
             }
         };
         let launch = Secret::new();
-        let context = serde_json::to_string(&context).map_err(|error| register::Refused::wrong(error.to_string()))?;
+        let context = serde_json::to_string(&context).map_err(|error| NotOpened::Wrong(error.to_string()))?;
         let until = now.saturating_add(GOOD);
         let new = Launch { hash: launch.hash, client, account, patient, context, until };
-        let kept = records.keep_launch(new, caller.taker(), note)?;
-        kept.map_err(|full| register::Refused(StatusCode::TOO_MANY_REQUESTS, full.text()))?;
+        records.keep_launch(new, caller.taker(), note)?.map_err(NotOpened::Full)?;
         Ok(Opened { launch: launch.text, iss: format!("{}/fhir", self.settings().public_url) })
     }
 }
 
-fn patient_named(reference: &str) -> Option<Id> {
-    reference.strip_prefix("Patient/").and_then(Id::read)
+/// Why no app is opened.
+#[derive(Debug)]
+pub(super) enum NotOpened {
+    Absent(String),
+    Wrong(String),
+    Full(Full),
+    Unaudited,
+    Store(medlock_store::Error),
 }
 
-/// As software and the audit are told it.
-fn code_of(register::Refused(status, _): &register::Refused) -> Code {
-    match *status {
-        StatusCode::TOO_MANY_REQUESTS => Code::TooMuch,
-        StatusCode::SERVICE_UNAVAILABLE => Code::StoreAway,
-        _ => Code::ParameterValue,
+impl NotOpened {
+    /// As software and the audit are told it.
+    fn code(&self) -> Code {
+        match self {
+            Self::Absent(_) => Code::NotFound,
+            Self::Wrong(_) => Code::ParameterValue,
+            Self::Full(_) => Code::Launches,
+            Self::Unaudited => Code::AuditAway,
+            Self::Store(_) => Code::StoreAway,
+        }
+    }
+}
+
+impl From<medlock_store::Error> for NotOpened {
+    fn from(error: medlock_store::Error) -> Self {
+        Self::Store(error)
+    }
+}
+
+impl From<NotOpened> for register::Refused {
+    fn from(why: NotOpened) -> Self {
+        match why {
+            NotOpened::Absent(what) => Self::absent(what),
+            NotOpened::Wrong(text) => Self::wrong(text),
+            NotOpened::Full(full) => Self(StatusCode::TOO_MANY_REQUESTS, full.text()),
+            NotOpened::Unaudited => Self::unaudited(),
+            NotOpened::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<NotOpened> for Refusal {
+    fn from(why: NotOpened) -> Self {
+        let code = why.code();
+        let register::Refused(_, text) = why.into();
+        Issue::new(code, text).into()
     }
 }
 
@@ -191,7 +222,9 @@ pub(crate) fn by_software(
 ) -> Result<Response, Refusal> {
     if !caller.opens_apps() {
         let text = format!("the token is not good for opening apps: ask for the scope {}", super::Word::Opens.name());
-        return Err(Issue::new(Code::Forbidden, text).into());
+        let why = Issue::new(Code::Forbidden, text);
+        let noted = clinical.audit().take(Note::opening(caller, None, origin).refused(why.code.as_str()));
+        return Err(if noted { why.into() } else { NotOpened::Unaudited.into() });
     }
     if body.len() > LONGEST_BODY {
         return Err(Issue::new(Code::TooMuch, format!("a launch has at most {LONGEST_BODY} bytes")).into());
@@ -200,12 +233,7 @@ pub(crate) fn by_software(
         Issue::new(Code::Json, format!("client, patient, account and context are asked for: {error}"))
     })?;
     tracing::info!(who = ?caller.who(), ?opening, "an app is opened");
-    let opened = clinical.open_app(opening, (caller, origin), clinical.clock().now().unix());
-    let Opened { launch, iss } = opened.map_err(|why| {
-        let code = code_of(&why);
-        let register::Refused(status, text) = why;
-        Refusal { status, ..Refusal::from(Issue::new(code, text)) }
-    })?;
+    let Opened { launch, iss } = clinical.open_app(opening, (caller, origin), clinical.clock().now().unix())?;
     Ok(answer(StatusCode::OK, &json!({ "launch": launch, "iss": iss, "expires_in": GOOD })))
 }
 

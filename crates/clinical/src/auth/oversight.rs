@@ -1,13 +1,12 @@
 //! What the administrator looks at: who is told of what, and who read what of a patient, whatever consents hide from others.
 
 use super::naming::ORIGIN;
-use super::register::{Refused, SubscriptionView, Told};
+use super::register::{Refused, SubscriptionView, Told, patient_named};
 use crate::Clinical;
 use crate::access::{Caller, Sight, Verb};
 use crate::audit::{Event, Note};
-use crate::kind::{Id, Kind};
+use crate::kind::Kind;
 use crate::store::{ListedSubscription, Wanted};
-use http::StatusCode;
 use serde_json::Value;
 use std::collections::BTreeSet;
 
@@ -15,7 +14,7 @@ use std::collections::BTreeSet;
 const PAGE: usize = 200;
 
 impl Clinical {
-    /// All Subscriptions that are not deleted.
+    /// Subscriptions that are not deleted: all that are told, and the newest of the others.
     pub(super) fn list_subscriptions(&self) -> Result<Told, Refused> {
         let (listed, more) = self.records().list_subscriptions()?;
         Ok(Told::Subscriptions { subscriptions: listed.into_iter().map(SubscriptionView::of).collect(), more })
@@ -23,8 +22,7 @@ impl Clinical {
 
     /// The events of a patient, newest first. That they were read is one more.
     pub(super) fn show_audit(&self, patient: &str, after: Option<&str>) -> Result<Told, Refused> {
-        let id = patient.strip_prefix("Patient/").and_then(Id::read);
-        let id = id.ok_or_else(|| Refused::wrong(format!("{patient:?} is not Patient/ID")))?;
+        let id = patient_named(patient).map_err(Refused::wrong)?;
         let (records, limit) = (self.records(), self.settings().search_limit);
         let rows = records.patients(&BTreeSet::from([id]))?;
         if rows.is_empty() {
@@ -42,7 +40,7 @@ impl Clinical {
         let note = Note::of(&Caller::administrator(), Verb::Search, Kind::AUDIT_EVENT, ORIGIN.to_owned());
         let note = note.searching(&format!("patient={patient}")).about(Kind::AUDIT_EVENT, None, None, rows);
         if !self.audit().take(note) {
-            return Err(Refused(StatusCode::SERVICE_UNAVAILABLE, "nothing is told that cannot be audited".to_owned()));
+            return Err(Refused::unaudited());
         }
         let base = format!("{}/fhir", self.settings().public_url);
         let events: Vec<Value> =

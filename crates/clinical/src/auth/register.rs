@@ -15,7 +15,7 @@ use super::secret::Secret;
 use super::web_keys::WebKeyView;
 use crate::Clinical;
 use crate::access::Caller;
-use crate::audit::{self, Head};
+use crate::audit::{self, Head, UNAUDITED};
 use crate::intake::{Listed, NotAssigned};
 use crate::jose::KeySet;
 use crate::kind::{Id, Kind};
@@ -271,7 +271,7 @@ pub enum Told {
     },
     /// Subscriptions.
     Subscriptions {
-        /// Newest first; a thousand at most.
+        /// First those that are told, then the others; newest first, a thousand at most.
         subscriptions: Vec<SubscriptionView>,
         /// Whether there are more.
         #[serde(default)]
@@ -381,6 +381,16 @@ impl Refused {
     pub(super) fn absent(what: impl std::fmt::Display) -> Self {
         Self(StatusCode::NOT_FOUND, format!("there is no {what}"))
     }
+
+    pub(super) fn unaudited() -> Self {
+        Self(StatusCode::SERVICE_UNAVAILABLE, UNAUDITED.to_owned())
+    }
+}
+
+/// The identifier of a Patient that is named `Patient/ID`.
+pub(super) fn patient_named(text: &str) -> Result<Id, String> {
+    let id = text.strip_prefix("Patient/").and_then(Id::read);
+    id.ok_or_else(|| format!("{text:?} is not Patient/ID"))
 }
 
 impl From<medlock_store::Error> for Refused {
@@ -548,9 +558,7 @@ impl Clinical {
                 Ok(Told::Done { text: format!("{} deliveries were nobody's, and wait no more", numbers.len()) })
             }
             Asked::AssignDeliveries { numbers, patient } => {
-                let id = patient.strip_prefix("Patient/").and_then(Id::read);
-                let id = id.ok_or_else(|| Refused::wrong(format!("{patient:?} is not Patient/ID")))?;
-                self.assign(&numbers, id)?;
+                self.assign(&numbers, patient_named(&patient).map_err(Refused::wrong)?)?;
                 Ok(Told::Done { text: format!("{} deliveries are {patient}'s now", numbers.len()) })
             }
         }

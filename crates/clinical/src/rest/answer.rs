@@ -58,7 +58,7 @@ impl IntoResponse for Refusal {
         let mut response = resource(self.status, self.outcome());
         // Who shows nothing is told nothing of what was wrong (RFC 6750 section 3.1).
         let challenge = match (self.status, self.code()) {
-            (StatusCode::FORBIDDEN, _) => Some("Bearer realm=\"fhir\", error=\"insufficient_scope\""),
+            (StatusCode::FORBIDDEN, Code::Forbidden) => Some("Bearer realm=\"fhir\", error=\"insufficient_scope\""),
             (StatusCode::UNAUTHORIZED, Code::NoToken) => Some("Bearer realm=\"fhir\""),
             (StatusCode::UNAUTHORIZED, Code::Proof) => {
                 Some("DPoP realm=\"fhir\", error=\"invalid_dpop_proof\", algs=\"ES256 EdDSA RS256\"")

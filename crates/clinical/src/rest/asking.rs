@@ -2,7 +2,7 @@
 
 use super::{Door, answer};
 use crate::access::{Caller, Shown, Sight, Verb};
-use crate::audit::Note;
+use crate::audit::{Note, UNAUDITED};
 use crate::auth::proof::{NONCE, nonce};
 use crate::kind::{Kind, Row};
 use crate::outcome::{Code, Issue, Refusal};
@@ -160,7 +160,7 @@ impl Asking {
         if self.door.clinical.audit().take(note) {
             return Ok(());
         }
-        Err(Issue::new(Code::AuditAway, "nothing is told that cannot be audited").into())
+        Err(Issue::new(Code::AuditAway, UNAUDITED).into())
     }
 
     /// The same of what is told of these patients, and of those whose are only counted: as far as they were not told of late that this one
@@ -172,12 +172,18 @@ impl Asking {
         (kind, mut patients): (Kind, Vec<Row>),
         counted: &[Row],
     ) -> Result<(), Refusal> {
-        let (counters, now) = (self.door.clinical.audit().counters(), self.door.clinical.clock().now().unix());
-        let untold = counters.untold(&caller.taker(), kind, counted, now);
+        let untold = self.untold(caller, kind, counted);
         patients.extend(&untold);
         self.noted(note.about(kind, None, None, patients))?;
-        counters.tell(&caller.taker(), kind, &untold, now);
+        let clinical = &self.door.clinical;
+        clinical.audit().counters().tell(&caller.taker(), kind, &untold, clinical.clock().now().unix());
         Ok(())
+    }
+
+    /// Those of these patients who were not told of late that this one counts of this kind.
+    pub(super) fn untold(&self, caller: &Caller, kind: Kind, counted: &[Row]) -> Vec<Row> {
+        let clinical = &self.door.clinical;
+        clinical.audit().counters().untold(&caller.taker(), kind, counted, clinical.clock().now().unix())
     }
 
     /// What is given of Provenances: their targets that are in sight too.
@@ -209,7 +215,7 @@ pub(super) fn denied(caller: &Caller, verb: Verb, kind: Kind) -> Option<Refusal>
         return Some(Issue::new(Code::NotSupported, format!("{kind} is written by this server alone")).into());
     }
     if let Some(denied) = caller.denial(verb, kind) {
-        return Some(Issue::new(Code::Forbidden, denied.to_string()).into());
+        return Some(Issue::new(Code::Denied, denied.to_string()).into());
     }
     let text = || format!("the token is not good for {verb:?} of {kind}");
     (!caller.sight(verb).may(kind)).then(|| Issue::new(Code::Forbidden, text()).into())

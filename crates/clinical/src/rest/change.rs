@@ -17,14 +17,13 @@ use crate::validate::{self, Asked, Prepared};
 use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
 use axum::response::Response;
+use http::StatusCode;
 use http::header::{ETAG, LAST_MODIFIED, LOCATION};
-use http::{HeaderName, StatusCode};
 
 /// How long a subscription of software is told that says no end, in seconds.
 const YEAR: i64 = 31_536_000;
 /// How often a request is read again because what its condition finds has changed meanwhile.
 const TRIES: usize = 8;
-const IF_NONE_EXIST: HeaderName = HeaderName::from_static("if-none-exist");
 
 /// `POST /fhir/{kind}`
 pub(super) async fn create(asking: Asking, body: Result<Bytes, BytesRejection>) -> Response {
@@ -54,8 +53,7 @@ pub(super) async fn delete_if(asking: Asking) -> Response {
 impl Asking {
     fn create(&self, name: &str, body: &[u8]) -> Result<Response, Refusal> {
         let (caller, kind, note) = self.permitted(name, Verb::Create)?;
-        self.expects_nothing()?;
-        let none = self.header(&IF_NONE_EXIST);
+        let unless = self.unless()?;
         let document = self.document(body)?;
         let done = self.settle(
             &caller,
@@ -63,7 +61,7 @@ impl Asking {
             |_| None,
             |conditions| {
                 let to = self.prepared(&caller, Verb::Create, kind, document.root())?;
-                let condition = if none.is_empty() { None } else { Some(conditions.find(kind, none)?) };
+                let condition = unless.map(|search| conditions.find(kind, search)).transpose()?;
                 Ok(vec![self.create_act(to, condition)])
             },
         )?;
@@ -120,7 +118,7 @@ impl Asking {
         if let Some(id) = condition.is {
             return Ok(Act::Update { id, to, expected, condition: Some(condition), bases: self.door.bases() });
         }
-        there_is_none(&expected)?;
+        expected.is_met_by_none()?;
         match denied(caller, Verb::Create, to.kind()) {
             Some(why) => Err(why),
             None => Ok(self.create_act(to, Some(condition))),
@@ -142,6 +140,9 @@ impl Asking {
                         (condition.is, Some(condition))
                     }
                 };
+                if id.is_none() {
+                    expected.is_met_by_none()?;
+                }
                 let act = id.map(|id| Act::Delete { kind, id, expected: expected.clone(), condition });
                 Ok(act.into_iter().collect())
             },
@@ -204,7 +205,7 @@ impl Asking {
         }
         let subscriber = caller.subscriber(until);
         if subscriber.is_none() {
-            return Err(Issue::new(Code::Forbidden, "a device is told nothing: software is").into());
+            return Err(Issue::new(Code::Denied, "a device is told nothing: software is").into());
         }
         let text = with_status(resource, if wanted.active { "active" } else { "off" }, None);
         let document = read_json(&text, &Limits::BUNDLE)?;
@@ -283,14 +284,6 @@ impl Asking {
 pub(super) fn read_json<'a>(body: &'a [u8], limits: &Limits) -> Result<Document<'a>, Refusal> {
     let wrong = |error: crate::json::Error| Refusal::from(Issue::new(Code::Json, error.to_string()));
     Document::read(body, limits).map_err(wrong)
-}
-
-/// What is made has no state before it.
-pub(super) fn there_is_none(expected: &Expected) -> Result<(), Refusal> {
-    if expected.is_met_by(None) {
-        return Ok(());
-    }
-    Err(Issue::new(Code::Version, "there is none, so it has no version").into())
 }
 
 /// The identifier to which a resource is sent: one that was given here, since nobody else makes one (FHIR R4, section 3.1.0.4.1).

@@ -58,12 +58,18 @@ impl<'d, 'a> Entry<'d, 'a> {
         let conditions = ["ifMatch", "ifNoneMatch", "ifModifiedSince", "ifNoneExist"];
         let served = served(&method);
         if let Some(other) = conditions.iter().find(|name| **name != served && request.member(name).is_some()) {
-            let issue =
-                Issue::new(Code::Entry, format!("{other} is not served of a {method}, which is not done without it"));
+            let issue = Issue::new(Code::Entry, format!("a {method} has no {other}: the entry is not done"));
             return Err(issue.help("a GET has ifNoneMatch, a POST ifNoneExist, a PUT or DELETE ifMatch").into());
         }
-        let given = |name: &str| Some(text(name)).filter(|condition| !condition.is_empty());
-        let (if_match, if_none_exist, if_none_match) = (given("ifMatch"), given("ifNoneExist"), text("ifNoneMatch"));
+        let given = |name: &str| {
+            let Some(condition) = request.member(name) else { return Ok(None) };
+            let condition = condition.text().filter(|condition| !condition.is_empty());
+            condition
+                .map(|condition| Some(condition.into_owned()))
+                .ok_or_else(|| wrong("a condition of the entry is no text"))
+        };
+        let (if_match, if_none_exist) = (given("ifMatch")?, given("ifNoneExist")?);
+        let if_none_match = given("ifNoneMatch")?.unwrap_or_default();
         Ok(Self { full, resource, method, kind, id, query, if_match, if_none_match, if_none_exist })
     }
 

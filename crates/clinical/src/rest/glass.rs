@@ -41,7 +41,7 @@ impl Asking {
         self.of_patient(kind)?;
         let Some((person, client)) = caller.staff() else {
             let text = "the glass is broken by a person of the staff, and by nobody else";
-            let issue = Issue::new(Code::Forbidden, text).help("sign in as one of the staff");
+            let issue = Issue::new(Code::Denied, text).help("sign in as one of the staff");
             return Err(self.refused(&note, issue.into()));
         };
         answer::is_json(self.headers())?;

@@ -37,8 +37,8 @@ use medlock_node::stop::Stop;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// How often late tokens are forgotten, and noted is what Patients lost of which nobody noted it; and after which pause it goes on while
-/// there is more: others write in between.
+/// How often late tokens are forgotten and what Patients lost is noted where nobody has; and after which pause it goes on while there is
+/// more: others write in between.
 const SWEEP: Duration = Duration::from_secs(60);
 const SWEEP_ON: Duration = Duration::from_millis(50);
 /// How long what is late is kept, in seconds: a code that comes again is known by it.

@@ -61,8 +61,7 @@ impl Asking {
         }
         if profiled {
             let text = "no profile is checked here, but what FHIR R4 says of every resource of this kind: ask without `profile`";
-            let refusal = Refusal::from(Issue::new(Code::NotSupported, text).at("profile"));
-            return Err(Refusal { status: StatusCode::BAD_REQUEST, ..refusal });
+            return Err(Issue::new(Code::UnknownParameter, text).at("profile").into());
         }
         let asked = Asked { kind, bases: &self.door.bases(), mark: None };
         let told = match validate::prepare(resource, Definitions::r4(), asked).and_then(Prepared::refers_to_what_is) {

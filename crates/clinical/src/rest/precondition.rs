@@ -7,11 +7,12 @@ use crate::store::Expected;
 use http::HeaderName;
 use http::header::{IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_UNMODIFIED_SINCE};
 
+const IF_NONE_EXIST: HeaderName = HeaderName::from_static("if-none-exist");
 const SERVED: &str =
     "a change has If-Match: W/\"VERSION\", as the header ETag of the resource gives it, or If-None-Match: *";
 
 /// What the reader of a resource has of it already.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Known {
     /// The versions, as entity tags.
     tags: String,
@@ -46,24 +47,29 @@ impl Asking {
 
     /// Which state the headers of a change ask for.
     pub(super) fn expected(&self) -> Result<Expected, Refusal> {
-        self.has_none_of(&[IF_UNMODIFIED_SINCE])?;
+        self.has_none_of(&[IF_UNMODIFIED_SINCE, IF_NONE_EXIST])?;
         let headers = self.headers();
         match (headers.contains_key(IF_MATCH), headers.contains_key(IF_NONE_MATCH)) {
             (false, false) => Ok(Expected::Anything),
             (true, false) => expected(&self.list(&IF_MATCH).unwrap_or_default()),
             (false, true) if self.list(&IF_NONE_MATCH).as_deref() == Some("*") => Ok(Expected::Nothing),
-            (false, true) => {
-                Err(unserved(&IF_NONE_MATCH, "that a resource has another version than some is not asked of a change"))
-            }
-            (true, true) => {
-                Err(unserved(&IF_NONE_MATCH, "that a resource is there and that it is not, is asked of none"))
-            }
+            (false, true) => Err(unserved(&IF_NONE_MATCH, "of a change, If-None-Match is * alone")),
+            (true, true) => Err(unserved(&IF_NONE_MATCH, "If-Match and If-None-Match exclude one another")),
         }
     }
 
-    /// What is sent to be made, or is a Bundle, has no state before it.
+    /// The search that has to find nothing for a create, which has no state before it.
+    pub(super) fn unless(&self) -> Result<Option<&str>, Refusal> {
+        self.has_none_of(&[IF_MATCH, IF_NONE_MATCH, IF_UNMODIFIED_SINCE])?;
+        let mut lines = self.headers().get_all(IF_NONE_EXIST).iter();
+        let Some(first) = lines.next() else { return Ok(None) };
+        let search = first.to_str().ok().filter(|search| !search.is_empty() && lines.next().is_none());
+        search.map(Some).ok_or_else(|| unserved(&IF_NONE_EXIST, "it is one search, and here it is none or several"))
+    }
+
+    /// A Bundle has no condition of its own: its entries have.
     pub(super) fn expects_nothing(&self) -> Result<(), Refusal> {
-        self.has_none_of(&[IF_MATCH, IF_NONE_MATCH, IF_UNMODIFIED_SINCE])
+        self.has_none_of(&[IF_MATCH, IF_NONE_MATCH, IF_UNMODIFIED_SINCE, IF_NONE_EXIST])
     }
 
     fn has_none_of(&self, names: &[HeaderName]) -> Result<(), Refusal> {
@@ -81,12 +87,9 @@ impl Asking {
 }
 
 fn unserved(name: &HeaderName, text: &'static str) -> Refusal {
-    let at = match *name {
-        IF_MATCH => "If-Match",
-        IF_NONE_MATCH => "If-None-Match",
-        _ => "If-Unmodified-Since",
-    };
-    let help = format!("{SERVED}; what is sent to be made has If-None-Exist");
+    let named = ["If-Match", "If-None-Match", "If-None-Exist", "If-Unmodified-Since"];
+    let at = named.into_iter().find(|at| name.as_str().eq_ignore_ascii_case(at)).unwrap_or_default();
+    let help = format!("{SERVED}; what is sent to be made has If-None-Exist: SEARCH");
     Issue::new(Code::ParameterValue, text).at(at).help(help).into()
 }
 

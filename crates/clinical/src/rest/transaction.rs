@@ -3,7 +3,7 @@
 
 use super::answer;
 use super::asking::{Asking, absent, denied, failed, read_whole};
-use super::change::{found_id, own_id, read_json, same_id, there_is_none};
+use super::change::{found_id, own_id, read_json, same_id};
 use super::condition::Conditions;
 use super::entry::{Entry, Renamed};
 use super::precondition::{self, Known};
@@ -327,7 +327,7 @@ impl Asking {
         if verb == Verb::Update {
             return Ok(Act::Update { id, to, expected, condition, bases: self.door.bases() });
         }
-        there_is_none(&expected)?;
+        expected.is_met_by_none()?;
         match (denied(caller, Verb::Create, kind), condition) {
             (Some(why), _) => Err(why),
             (None, Some(condition)) if matched => {

@@ -56,7 +56,7 @@ impl Asking {
     fn connecting(&self) -> Result<(Option<Caller>, Place), Refusal> {
         let caller = if self.headers().contains_key(AUTHORIZATION) { Some(self.caller()?) } else { None };
         if caller.as_ref().is_some_and(|caller| caller.subscriber(0).is_none()) {
-            return Err(Issue::new(Code::Forbidden, "a device is told nothing: software is").into());
+            return Err(Issue::new(Code::Denied, "a device is told nothing: software is").into());
         }
         let room = self.door.clinical.sockets().enter(caller.as_ref());
         let room = room.map_err(|full| Issue::new(Code::Sockets, full.text()))?;

@@ -3,7 +3,7 @@
 use super::Stored;
 use crate::access::Verb;
 use crate::kind::{Id, Kind, Millis, Row, Seq, Version};
-use crate::outcome::Refusal;
+use crate::outcome::{Code, Issue, Refusal};
 use crate::query;
 use crate::validate::{PatientOf, Prepared};
 use medlock_store::Error;
@@ -51,14 +51,22 @@ impl Expected {
         Self::OneOf(vec![version])
     }
 
-    /// Whether a resource stands so; `None`: there is none.
+    /// Whether a resource stands so.
     #[must_use]
-    pub(crate) fn is_met_by(&self, before: Option<&Stored>) -> bool {
+    pub(crate) fn is_met_by(&self, before: &Stored) -> bool {
         match self {
             Self::Anything => true,
-            Self::Something => before.is_some_and(|before| !before.gone),
-            Self::OneOf(versions) => before.is_some_and(|before| versions.contains(&before.version)),
-            Self::Nothing => before.is_none_or(|before| before.gone),
+            Self::Something => !before.gone,
+            Self::OneOf(versions) => versions.contains(&before.version),
+            Self::Nothing => before.gone,
+        }
+    }
+
+    /// That it is so where there is none.
+    pub(crate) fn is_met_by_none(&self) -> Result<(), Issue> {
+        match self {
+            Self::Anything | Self::Nothing => Ok(()),
+            Self::Something | Self::OneOf(_) => Err(Issue::new(Code::Version, "there is none, so it has no version")),
         }
     }
 }

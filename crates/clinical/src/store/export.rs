@@ -59,6 +59,13 @@ pub(crate) struct File {
     pub(crate) upto: i64,
 }
 
+impl File {
+    /// The first one of a kind, or of what of it was deleted; where it ends is not known yet.
+    pub(crate) const fn first(kind: u8, deleted: bool) -> Self {
+        Self { kind, deleted, after: 0, upto: 0 }
+    }
+}
+
 /// How it is divided.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Division {

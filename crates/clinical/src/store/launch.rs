@@ -23,11 +23,9 @@ impl Full {
     pub(crate) fn text(self) -> String {
         match self {
             Self::Own => {
-                format!(
-                    "you have opened {OF_ONE} apps that have not asked yet: open one when a person wants it, or later"
-                )
+                format!("you have opened {OF_ONE} apps that have not asked yet: each ends after five minutes")
             }
-            Self::All => format!("{MOST} apps were opened that have not asked yet: open this one later"),
+            Self::All => format!("{MOST} apps were opened that have not asked yet: each ends after five minutes"),
         }
     }
 }

@@ -49,7 +49,7 @@ pub(crate) use export::{Begun, Division, Export, File, NewExport, Part, Wish};
 pub(crate) use handed::{LISTED, NewWaiting, Once, Origin, Waiting};
 pub use history::HistoryOf;
 pub(crate) use intake::{Whose, Worn};
-pub(crate) use launch::Launch;
+pub(crate) use launch::{Full, Launch};
 pub(crate) use names::{Bound, named};
 use page::Order;
 pub use page::{Cursor, Page};

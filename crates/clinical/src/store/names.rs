@@ -120,7 +120,7 @@ pub(super) fn same_person(kind: Kind, author: Author, before: &IndexRows, after:
         return Ok(());
     }
     let text = "an app of the patient leaves it as it is: the hospital says who somebody is";
-    Err(refused(Issue::new(Code::Forbidden, text).at("Patient.identifier")))
+    Err(refused(Issue::new(Code::Denied, text).at("Patient.identifier")))
 }
 
 /// Nor do they end a patient, or bring one back: meanwhile the identifiers may be another's, and references to who is gone remain. And no
@@ -134,7 +134,7 @@ pub(super) fn ends(kind: Kind, author: Author) -> Result<(), Stopped> {
         }
         _ => return Ok(()),
     };
-    Err(refused(Issue::new(Code::Forbidden, text)))
+    Err(refused(Issue::new(Code::Denied, text)))
 }
 
 /// A Device that is one of the register is not deleted: its name would be free for another.

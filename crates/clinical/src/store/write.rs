@@ -263,11 +263,11 @@ impl Running<'_> {
             return match act {
                 _ if seen => Err(forbidden(sight, kind)),
                 // What is not there need not be deleted.
-                Act::Delete { .. } => Ok(None),
+                Act::Delete { .. } => expected.is_met_by_none().map(|()| None).map_err(refused),
                 _ => Err(refused(Issue::new(Code::NotFound, format!("there is no such {kind}")))),
             };
         };
-        if !expected.is_met_by(Some(&before)) {
+        if !expected.is_met_by(&before) {
             let text = if before.gone {
                 format!("the {kind} was deleted, with the version {}", before.version)
             } else {

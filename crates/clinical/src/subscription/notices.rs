@@ -14,7 +14,7 @@
 use super::{Channel, Wanted, signature, with_status};
 use crate::Clinical;
 use crate::access::{Caller, NotTold, Verb};
-use crate::audit::Note;
+use crate::audit::{Note, UNAUDITED};
 use crate::definitions::Definitions;
 use crate::json::{Document, Limits};
 use crate::kind::{Id, Kind, Millis, Row, Seq, Version};
@@ -208,7 +208,7 @@ impl Clinical {
                     let note = Note::of(&caller, Verb::Read, stored.kind, address.authority());
                     let patients = stored.patient.into_iter().collect();
                     if !self.audit().take(note.about(stored.kind, Some(stored.row), Some(stored.version), patients)) {
-                        return failed(told, "nothing is told that cannot be audited".to_owned());
+                        return failed(told, UNAUDITED.to_owned());
                     }
                     signs = true;
                     if wanted.whole {

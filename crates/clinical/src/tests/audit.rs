@@ -140,7 +140,8 @@ async fn what_is_counted_or_probed_is_told_to_whom_it_is_about() {
                 [("if-match", "W/\"999\"".to_owned())],
                 StatusCode::PRECONDITION_FAILED,
             ),
-            ("DELETE", hers("date=1999"), [("if-match", "W/\"999\"".to_owned())], StatusCode::NO_CONTENT),
+            ("DELETE", hers("date=1999"), [("if-match", "*".to_owned())], StatusCode::PRECONDITION_FAILED),
+            ("DELETE", hers("date=1998"), [("if-none-match", "*".to_owned())], StatusCode::NO_CONTENT),
             (
                 "POST",
                 "Observation".to_owned(),

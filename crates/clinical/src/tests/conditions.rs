@@ -190,6 +190,14 @@ async fn what_is_there_is_not_overwritten_where_none_may_be() {
         // What is gone is not there: it is brought back, by one of all who want to.
         assert_eq!(all.delete(&path).await.status, StatusCode::NO_CONTENT);
         assert_eq!(all.send("DELETE", &path, &[absent], "").await.status, StatusCode::NO_CONTENT);
+        let nowhere = "Observation/00000000000000000000000000";
+        let none = "Observation?identifier=urn:lab|3";
+        for (of, tag) in [(nowhere, "*"), (nowhere, "W/\"1\""), (none, "*"), (none, "W/\"1\""), (&path, "*")] {
+            let answer = all.send("DELETE", of, &[("if-match", tag)], "").await;
+            assert_eq!((answer.status.as_u16(), answer.code()), (412, "fhir-version"), "{of} {tag}");
+            let answer = bundle(&all, "batch", vec![entry("DELETE", of, json!({ "ifMatch": tag }), Value::Null)]).await;
+            assert_eq!(of_batch(&answer), ("412 Precondition Failed", "fhir-version"), "{of} {tag}");
+        }
         let there = all.send("PUT", &path, &[TYPE, ("if-match", "*")], &own).await;
         assert_eq!((there.status, there.code()), (StatusCode::PRECONDITION_FAILED, "fhir-version"), "{there:?}");
         let headers = [TYPE, absent];
@@ -224,6 +232,11 @@ async fn conditions_that_are_not_served_are_refused() {
         ("POST", "Observation", ("if-unmodified-since", date), "If-Unmodified-Since"),
         ("POST", "", ("if-match", "W/\"1\""), "If-Match"),
         ("POST", "", ("if-none-match", "*"), "If-None-Match"),
+        ("POST", "", ("if-none-exist", "identifier=urn:lab|1"), "If-None-Exist"),
+        ("PUT", &path, ("if-none-exist", "identifier=urn:lab|1"), "If-None-Exist"),
+        ("DELETE", &path, ("if-none-exist", "identifier=urn:lab|1"), "If-None-Exist"),
+        ("POST", "Observation", ("if-none-exist", ""), "If-None-Exist"),
+        ("POST", "Observation", ("if-none-exist", "identifier=urn:lab|é"), "If-None-Exist"),
     ] {
         let answer = all.send(method, path, &[TYPE, header], &body).await;
         let issue = &answer.body["issue"][0];
@@ -231,6 +244,9 @@ async fn conditions_that_are_not_served_are_refused() {
         assert_eq!(issue["expression"][0], place, "{method} {path} {header:?}");
         assert!(issue["diagnostics"].as_str().is_some_and(|help| help.contains("If-")), "{answer:?}");
     }
+    let twice = [TYPE, ("if-none-exist", "identifier=urn:lab|2"), ("if-none-exist", "identifier=urn:lab|1")];
+    let answer = all.send("POST", "Observation", &twice, &result(&anna).to_string()).await;
+    assert_eq!((answer.status, answer.code()), (StatusCode::BAD_REQUEST, "fhir-parameter-value"), "{answer:?}");
     let unlike = json!({ "ifNoneMatch": "*" });
     for one in [
         entry("PUT", &path, unlike.clone(), own.clone()),
@@ -241,6 +257,11 @@ async fn conditions_that_are_not_served_are_refused() {
         entry("GET", &path, json!({ "ifMatch": "W/\"1\"" }), Value::Null),
         entry("POST", "Observation", json!({ "ifMatch": "W/\"1\"" }), own.clone()),
         entry("PUT", &path, json!({ "ifNoneExist": "identifier=urn:lab|1" }), own.clone()),
+        entry("PUT", &path, json!({ "ifMatch": "" }), own.clone()),
+        entry("PUT", &path, json!({ "ifMatch": 2 }), own.clone()),
+        entry("POST", "Observation", json!({ "ifNoneExist": "" }), own.clone()),
+        entry("POST", "Observation", json!({ "ifNoneExist": ["identifier=urn:lab|1"] }), own.clone()),
+        entry("GET", &path, json!({ "ifNoneMatch": null }), Value::Null),
     ] {
         let answer = bundle(&all, "batch", vec![one.clone()]).await;
         assert_eq!(of_batch(&answer), ("400 Bad Request", "fhir-entry"), "{one}");

@@ -387,7 +387,7 @@ async fn operations_do_what_they_say() {
     for (path, body) in
         [("Patient/$validate?profile=http://example.org/p", patient("X")), ("Patient/$validate", profiled)]
     {
-        assert_eq!(sensor.send("POST", path, json, &body.to_string()).await.code(), "fhir-not-supported", "{path}");
+        assert_eq!(sensor.send("POST", path, json, &body.to_string()).await.code(), "fhir-unknown-parameter", "{path}");
     }
     let mut nowhere = json!({ "resourceType": "Observation", "status": "final", "code": { "text": "x" } });
     nowhere["derivedFrom"] = json!([{ "reference": "urn:uuid:6a5a8bd2-0000-4000-8000-000000000009" }]);

@@ -13,16 +13,22 @@ use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
-/// What is read is noted within a tenth of a second; a search of `path` that finds as many.
-pub(crate) async fn until(count: usize, search: impl AsyncFn() -> Vec<Value>) -> Vec<Value> {
+/// What is read is noted within a tenth of a second: asks until there is what is waited for, ten seconds long.
+pub(crate) async fn eventually<T>(what: &str, ask: impl AsyncFn() -> Option<T>) -> T {
     let began = Instant::now();
     loop {
-        let found = search().await;
-        if found.len() >= count || began.elapsed() > Duration::from_secs(10) {
+        if let Some(found) = ask().await {
             return found;
         }
-        tokio::time::sleep(Duration::from_millis(50)).await;
+        assert!(began.elapsed() < Duration::from_secs(10), "nothing comes of {what}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
     }
+}
+
+/// A search that finds as many.
+pub(crate) async fn until(count: usize, search: impl AsyncFn() -> Vec<Value>) -> Vec<Value> {
+    let enough = async || Some(search().await).filter(|found| found.len() >= count);
+    eventually(&format!("a search that finds {count}"), enough).await
 }
 
 /// Shows REQ-AUDIT-10, REQ-AUDIT-11, REQ-AUDIT-35, REQ-FHIR-24.

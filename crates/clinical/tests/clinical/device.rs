@@ -165,7 +165,7 @@ async fn who_is_a_gateway_no_more_uses_no_token_of_one() {
     }
 }
 
-/// Shows REQ-SMART-04: a suspended device reports, marked, and reads nothing.
+/// Shows REQ-SMART-04: a suspended device reports, marked, and reads nothing; REQ-SMART-236: it is not sent for another token.
 #[tokio::test(flavor = "multi_thread")]
 async fn token_of_a_suspended_device() {
     let house = House::new();
@@ -173,7 +173,8 @@ async fn token_of_a_suspended_device() {
     let anna = gateway.create(&patient("Anna")).await.made();
     house.news(&gateway, State::Suspended);
     let read = gateway.get(&format!("Patient/{anna}")).await;
-    assert_eq!((read.status, read.code()), (StatusCode::FORBIDDEN, "fhir-forbidden"));
+    assert_eq!((read.status, read.code()), (StatusCode::FORBIDDEN, "fhir-denied"));
+    assert_eq!(read.header("www-authenticate"), "", "another token would not help");
     let written = json!({ "resourceType": "Observation", "status": "final", "code": { "text": "x" } });
     let headers = [("content-type", "application/fhir+json"), ("prefer", "return=representation")];
     let written = gateway.send("POST", "Observation", &headers, &written.to_string()).await;
@@ -202,7 +203,7 @@ async fn a_suspended_device_changes_nothing() {
             [patient("Bert"), device("other", &anna), json!({ "resourceType": "Organization", "name": "x" })]
         {
             let answer = who.create(&resource).await;
-            assert_eq!((answer.status, answer.code()), (StatusCode::FORBIDDEN, "fhir-forbidden"), "{name} {answer:?}");
+            assert_eq!((answer.status, answer.code()), (StatusCode::FORBIDDEN, "fhir-denied"), "{name} {answer:?}");
         }
         let renamed = json!({ "resourceType": "Patient", "id": anna, "name": [{ "family": "Nobody" }] });
         for (path, body) in [(&*path, &changed), (&format!("Patient/{anna}"), &renamed)] {

@@ -206,11 +206,8 @@ async fn software_opens_so_many_apps() {
     let other = Backend::new(&house, "medlock/launch").await.token("medlock/launch").await;
     let answers = futures_util::future::join_all((0..1_001).map(|_| open(&first))).await;
     let (opened, full): (Vec<_>, Vec<_>) = answers.iter().partition(|answer| answer.status == StatusCode::OK);
-    assert_eq!((opened.len(), full[0].status, full[0].code()), (1_000, StatusCode::TOO_MANY_REQUESTS, "fhir-too-much"));
-    assert!(
-        !full[0].header("retry-after").is_empty() && full[0].body.to_string().contains("open one when"),
-        "{full:?}"
-    );
+    assert_eq!((opened.len(), full[0].status, full[0].code()), (1_000, StatusCode::TOO_MANY_REQUESTS, "fhir-launches"));
+    assert!(!full[0].header("retry-after").is_empty() && full[0].body.to_string().contains("five minutes"), "{full:?}");
     assert_eq!(open(&other).await.status, StatusCode::OK);
 }
 
@@ -246,7 +243,7 @@ async fn opening_an_app_is_noted_and_tells_nothing() {
     assert!(page.text.contains("opened for <strong>Bert</strong>"), "{page:?}");
     let asked = json!({ "client": ehr.app.id, "account": "nobody", "patient": format!("Patient/{}", ehr.ward.bert) });
     let refused = ehr.open_by(&opens, &asked).await;
-    assert_eq!(refused.status, StatusCode::NOT_FOUND, "{refused:?}");
+    assert_eq!((refused.status, refused.code()), (StatusCode::NOT_FOUND, "fhir-not-found"), "{refused:?}");
     for number in [1, 2] {
         let page = ehr.asked(&mut doctor, &launch(number)).await;
         assert!(page.text.contains("for whom the app was opened is not here"), "{page:?}");
@@ -268,4 +265,12 @@ async fn opening_an_app_is_noted_and_tells_nothing() {
     let mut expected = [["0", "administrator"], ["0", ward_system.id()], ["4", ward_system.id()]];
     expected.sort_unstable();
     assert_eq!(by, expected, "{opened:?}");
+    let without = Backend::new(house, "system/Patient.rs").await;
+    let answer = ehr.open_by(&without.token("system/Patient.rs").await, &asked).await;
+    assert_eq!(answer.code(), "fhir-forbidden", "{answer:?}");
+    crate::audit::eventually("who asked without the scope", async || {
+        let refused = gateway.get("AuditEvent?action=E&outcome=4").await.resources();
+        refused.into_iter().find(|event| event["agent"][0]["who"]["identifier"]["value"] == without.id())
+    })
+    .await;
 }

@@ -1,21 +1,21 @@
 //! In whose audit it is what exports and Subscriptions tell, before anything of theirs is given.
 
+use crate::audit::eventually;
 use crate::backend::Backend;
 use crate::export::{begun, fetch, kick_off, manifest, path_of};
-use crate::fixture::{Answer, House, device, glucose, patients};
+use crate::fixture::{House, device, glucose, patients};
+use crate::people::Person;
 use data_encoding::BASE64;
-use http::{Request, StatusCode};
+use http::StatusCode;
 use medlock_trust::Role;
 use serde_json::{Value, json};
-use std::time::{Duration, Instant};
 
 const SCOPES: &str = "system/Observation.rds system/Patient.rs system/Subscription.cruds system/AuditEvent.rs";
 
 /// Anna and Bert, each with a reading, and software.
 struct Ward<'h> {
-    house: &'h House,
     backend: Backend<'h>,
-    token: String,
+    software: Person<'h>,
     patients: [String; 2],
     readings: [String; 2],
 }
@@ -30,15 +30,8 @@ impl<'h> Ward<'h> {
             *reading = gateway.create(&glucose(patient, &own, day)).await.made();
         }
         let backend = Backend::new(house, SCOPES).await;
-        let token = backend.token(SCOPES).await;
-        Self { house, backend, token, patients, readings: readings.map(|(reading, _)| reading) }
-    }
-
-    async fn send(&self, method: &str, path: &str, body: &Value) -> Answer {
-        let request = Request::builder().method(method).uri(format!("/fhir/{path}")).header("prefer", "respond-async");
-        let request = request.header("authorization", format!("Bearer {}", self.token));
-        let body = if body.is_null() { String::new() } else { body.to_string() };
-        self.house.people_json(request.header("content-type", "application/fhir+json"), body).await
+        let software = Person { house, token: backend.token(SCOPES).await };
+        Self { backend, software, patients, readings: readings.map(|(reading, _)| reading) }
     }
 
     /// Asks for an export of Observations, with the search in the body.
@@ -47,12 +40,12 @@ impl<'h> Ward<'h> {
             { "name": "_type", "valueString": "Observation" },
             { "name": "_typeFilter", "valueString": format!("Observation?{search}") },
         ] });
-        begun(&self.send("POST", "$export", &asked).await)
+        begun(&self.software.send("POST", "$export", &[("prefer", "respond-async")], &asked).await)
     }
 
     /// What the events of this patient's audit say that was asked or written, all in one.
     async fn events(&self, patient: &str) -> String {
-        let page = self.house.read(&self.token, &format!("AuditEvent?patient={patient}&_count=200")).await;
+        let page = self.software.get(&format!("AuditEvent?patient={patient}&_count=200")).await;
         let mut told = String::new();
         for entity in page.resources().iter().flat_map(|event| event["entity"].as_array().cloned().unwrap_or_default())
         {
@@ -66,11 +59,7 @@ impl<'h> Ward<'h> {
 
     /// It comes to be in Anna's audit, and not in Bert's.
     async fn is_told_to_anna(&self, part: &str) {
-        let began = Instant::now();
-        while !self.events(&self.patients[0]).await.contains(part) {
-            assert!(began.elapsed() < Duration::from_secs(10), "{part}: {}", self.events(&self.patients[0]).await);
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
+        eventually(part, async || self.events(&self.patients[0]).await.contains(part).then_some(())).await;
         assert!(!self.events(&self.patients[1]).await.contains(part), "{part}");
     }
 }
@@ -81,7 +70,7 @@ impl<'h> Ward<'h> {
 async fn an_export_is_told_to_whom_it_is_about() {
     for house in House::both() {
         let ward = Ward::new(&house).await;
-        let (token, [anna, _]) = (&ward.token, &ward.patients);
+        let (token, [anna, _]) = (&ward.software.token, &ward.patients);
         // Whom a search names: also where nothing is found.
         let status = ward.posted(&format!("patient={anna}&value-quantity=gt9999")).await;
         ward.is_told_to_anna("value-quantity%3Dgt9999").await;
@@ -98,7 +87,7 @@ async fn an_export_is_told_to_whom_it_is_about() {
         house.site.clock.advance(1);
         let named = ward.posted(&format!("patient={anna}&status=final")).await;
         let file = path_of(&manifest(&house, token, &named).await["output"][0]["url"]);
-        let gone = ward.send("DELETE", &format!("Observation/{}", ward.readings[0]), &Value::Null).await;
+        let gone = ward.software.send("DELETE", &format!("Observation/{}", ward.readings[0]), &[], &Value::Null).await;
         assert_eq!(gone.status, StatusCode::NO_CONTENT, "{gone:?}");
         let status = begun(&kick_off(&house, token, &since).await);
         assert_eq!(manifest(&house, token, &status).await["deleted"].as_array().map(Vec::len), Some(1));
@@ -139,15 +128,18 @@ async fn a_subscription_is_told_to_whom_it_names() {
             "resourceType": "Subscription", "status": "requested", "reason": "care", "channel": { "type": "websocket" },
             "criteria": format!("Observation?patient={}&value-quantity=gt9999", ward.patients[0]),
         });
-        let id = ward.send("POST", "Subscription", &wanted).await.made();
+        let id = ward.software.send("POST", "Subscription", &[], &wanted).await.made();
         ward.is_told_to_anna(&format!("Subscription/{id}/_history/1")).await;
         wanted["id"] = id.clone().into();
         wanted["criteria"] = format!("Observation?subject=Patient/{}", ward.patients[0]).into();
         let path = format!("Subscription/{id}");
-        assert_eq!(ward.send("PUT", &path, &wanted).await.status, StatusCode::OK);
+        assert_eq!(ward.software.send("PUT", &path, &[], &wanted).await.status, StatusCode::OK);
         ward.is_told_to_anna(&format!("Subscription/{id}/_history/2")).await;
         let entry = |method: &str| json!({ "request": { "method": method, "url": path }, "resource": wanted });
-        assert_eq!(ward.send("POST", "", &crate::fixture::transaction([entry("PUT")])).await.status, StatusCode::OK);
+        assert_eq!(
+            ward.software.send("POST", "", &[], &crate::fixture::transaction([entry("PUT")])).await.status,
+            StatusCode::OK
+        );
         ward.is_told_to_anna(&format!("Subscription/{id}/_history/3")).await;
     }
 }

@@ -450,7 +450,7 @@ fn print(told: Told) {
             }
             table.print("Nobody is told of anything: there are no Subscriptions.");
             if more {
-                say!("There are more; these are the newest.");
+                say!("There are more that nobody is told by: these are the newest of them.");
             }
         }
         Told::Launch { launch, iss } => {

@@ -217,7 +217,10 @@ async fn software_that_is_registered_by_a_command_is_let_in_by_a_person() {
     assert_eq!(hub.ask(&["clinical", "device", "release", "gw1"])["answer"], "done");
     assert_eq!(hub.ask(&["clinical", "delivery", "list"])["deliveries"], json!([]));
     assert_eq!(hub.ask(&["clinical", "user", "lost-passkeys", "anna"])["answer"], "done");
-    assert_eq!(hub.ask(&["clinical", "subscription", "list"])["subscriptions"], serde_json::json!([]));
+    assert_eq!(hub.ask(&["clinical", "subscription", "list"])["subscriptions"], json!([]));
+    let shown = hub.ask(&["clinical", "audit", "show", &patient])["events"].as_array().expect("events").clone();
+    assert!(shown.iter().all(|event| event["resourceType"] == "AuditEvent"), "{shown:?}");
+    assert!(shown.iter().any(|event| event["action"] == "C"), "{shown:?}");
     // The key that signed is listed with its hub; one that is dropped is shown no more.
     let listed = |kid: &str| {
         let all = hub.ask(&["clinical", "key", "list"])["keys"].as_array().expect("keys").clone();

@@ -107,7 +107,7 @@ impl Asking {
         let clinical = &self.door.clinical;
         let id = provider::random();
         for kind in &wish.kinds {
-            let wanted = self.wanted_of(&caller, &wish, File { kind: *kind, deleted: false, after: 0, upto: 0 })?;
+            let wanted = self.wanted_of(&caller, &wish, File::first(*kind, false))?;
             self.noted(note.about(wanted.kind, None, None, self.named(&caller, &wanted)?))?;
         }
         let division = Division { files: Vec::new(), open: first_file(&wish).map(|file| (file, 0)) };
@@ -202,17 +202,17 @@ fn sights(caller: &Caller) -> Sights {
 }
 
 fn first_file(wish: &Wish) -> Option<File> {
-    wish.kinds.first().map(|kind| File { kind: *kind, deleted: false, after: 0, upto: 0 })
+    wish.kinds.first().map(|kind| File::first(*kind, false))
 }
 
 /// The files of the next kind, or of what of this one was deleted.
 fn next_file(wish: &Wish, file: File) -> Option<File> {
     if wish.since.is_some() && !file.deleted {
-        return Some(File { deleted: true, after: 0, upto: 0, ..file });
+        return Some(File::first(file.kind, true));
     }
     let place = wish.kinds.iter().position(|kind| *kind == file.kind)?;
     let kind = wish.kinds.get(place.saturating_add(1))?;
-    Some(File { kind: *kind, deleted: false, after: 0, upto: 0 })
+    Some(File::first(*kind, false))
 }
 
 /// Where it stands in the list of changes.

@@ -93,8 +93,7 @@ impl Asking {
             let within = (upto, export.newest);
             let brought = records.count_exported(&sights, &wanted.part(export), within, limit).map_err(too_late)?;
             let Counted { total, patients } = brought.found;
-            let (counters, now) = (clinical.audit().counters(), clinical.clock().now().unix());
-            if !counters.untold(&caller.taker(), wanted.kind, &patients, now).is_empty() {
+            if !self.untold(caller, wanted.kind, &patients).is_empty() {
                 self.noted_counting(caller, note.clone(), (wanted.kind, Vec::new()), &patients)?;
             }
             // More than are counted are enough for a file.

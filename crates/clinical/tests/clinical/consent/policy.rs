@@ -1,6 +1,7 @@
 //! The base policy, and who is never asked.
 
 use super::{Person, Ward, actor, anna, doctor, person};
+use crate::audit::eventually;
 use crate::backend::Backend;
 use crate::fixture::{Answer, House, device, glucose, patient, transaction};
 use http::StatusCode;
@@ -87,14 +88,12 @@ async fn the_audit_of_a_hidden_patient_is_hidden() {
                 anna.get(&query).await;
             }
         }
-        // What is read is written within a tenth of a second.
-        let own = loop {
+        let own = eventually("what the administrator read", async || {
             let own = anna.get(&format!("{query}&_count=1000")).await.resources();
-            if own.iter().any(|event| event["agent"][0]["who"]["display"] == "administrator") {
-                break own;
-            }
-            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
-        };
+            let noted = own.iter().any(|event| event["agent"][0]["who"]["display"] == "administrator");
+            noted.then_some(own)
+        })
+        .await;
         assert!(shown.len() > 4 && shown.iter().all(|event| own.iter().any(|own| own["id"] == event["id"])));
         assert_eq!(show(json!("x")).await.status, StatusCode::BAD_REQUEST);
         let unknown = json!({ "verb": "show-audit", "patient": format!("Patient/{}", ward.doctor) });
@@ -240,7 +239,7 @@ async fn an_app_of_the_patient_leaves_identifiers_as_they_are() {
                 let bundle = transaction([json!({ "resource": changed, "request": request })]);
                 for answer in [anna.send("PUT", &path, &[], &changed).await, anna.send("POST", "", &[], &bundle).await]
                 {
-                    assert_eq!((answer.status, answer.code()), (StatusCode::FORBIDDEN, "fhir-forbidden"), "{wrong}");
+                    assert_eq!((answer.status, answer.code()), (StatusCode::FORBIDDEN, "fhir-denied"), "{wrong}");
                 }
             }
             let another = json!({ "resourceType": "Patient", "identifier": [identifier("4713")] });
@@ -314,7 +313,7 @@ async fn with_a_person_s_token_nobody_deletes_a_practitioner_or_brings_one_back(
     let registry = house.registry().await;
     assert_eq!(house.send(&registry, "DELETE", &path, String::new()).await.status, StatusCode::NO_CONTENT);
     let back = doctor.send("PUT", &path, &[], &own).await;
-    assert_eq!((back.status, back.code()), (StatusCode::FORBIDDEN, "fhir-forbidden"), "{back:?}");
+    assert_eq!((back.status, back.code()), (StatusCode::FORBIDDEN, "fhir-denied"), "{back:?}");
     assert!(house.send(&registry, "PUT", &path, own.to_string()).await.status.is_success());
 }
 
@@ -390,7 +389,7 @@ async fn nobody_gives_themselves_a_role() {
     }
 }
 
-/// Shows REQ-SUB-53, REQ-SUB-54: what somebody watches, and of whom, is theirs: no patient's app, nobody else of the staff and no other software reads,
+/// Shows REQ-SUB-53, REQ-SUB-54, REQ-FHIR-88: what somebody watches, and of whom, is theirs: no patient's app, nobody else of the staff and no other software reads,
 /// changes or ends a Subscription, nor is told that there is one. The administrator sees whose they are.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_subscription_is_its_writers() {
@@ -405,6 +404,11 @@ async fn a_subscription_is_its_writers() {
                 "criteria": format!("Observation?patient=Patient/{}", ward.bert), "channel": { "type": "websocket" },
             })
         };
+        // Whom it watches stands in its criteria: it refers to nobody.
+        let mut names = watched("requested");
+        let her = json!({ "reference": format!("Patient/{}", ward.anna) });
+        names["extension"] = json!([{ "url": "urn:x", "valueReference": her }]);
+        assert_eq!(writer.create(&names).await.code(), "fhir-patient-not-subject");
         let id = writer.create(&watched("requested")).await.made();
         let (path, of) = (format!("Subscription/{id}"), |status: &str| {
             let mut subscription = watched(status);

@@ -1,9 +1,10 @@
 //! Software whose certificate names many addresses takes nobody else's room.
 
 use super::{APP, Authority, COMMUNITY, EC, changed, id_of, statement};
+use crate::export::{begun, kick_off};
 use crate::fixture::{House, on_server};
 use crate::people::token;
-use http::{Request, StatusCode};
+use http::StatusCode;
 use serde_json::{Value, json};
 
 /// What the software at this address wants to be.
@@ -41,9 +42,7 @@ async fn one_certificate_has_so_many_registrations() {
         id_of(&other.registers(&house, &statement(&house, "other")).await, StatusCode::CREATED);
 
         let access = token(&software.asks(&house, &ids[0], "a").await, "access_token");
-        let request = Request::get("/fhir/$export").header("authorization", format!("Bearer {access}"));
-        let begun = house.people_json(request.header("prefer", "respond-async"), String::new()).await;
-        assert_eq!(begun.status, StatusCode::ACCEPTED, "{begun:?}");
+        let status = begun(&kick_off(&house, &access, "$export").await);
         let end = changed(&of(&house, &uri(0), "end"), [("grant_types", json!([]))]);
         assert_eq!(software.registers(&house, &end).await.status, StatusCode::OK);
         let answer = software.registers(&house, &of(&house, &uri(8), "r9")).await;
@@ -56,7 +55,6 @@ async fn one_certificate_has_so_many_registrations() {
         let back = software.registers(&house, &of(&house, &uri(0), "r11")).await;
         assert_eq!(id_of(&back, StatusCode::CREATED), ids[0]);
         let access = token(&software.asks(&house, &ids[0], "b").await, "access_token");
-        let status = begun.header("content-location").split_once("/fhir/").expect("an address").1.to_owned();
         assert_eq!(house.read(&access, &status).await.status, StatusCode::NOT_FOUND, "its export has ended with it");
     }
 }
