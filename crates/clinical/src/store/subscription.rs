@@ -109,13 +109,10 @@ impl Start {
 
 /// Who writes a new one: it is theirs alone from now on, also when it is deleted.
 pub(super) fn begin(sql: &mut dyn Sql, row: Row, writer: &Writer) -> Result<(), Stopped> {
-    let from = "subscription_of o JOIN resource r ON r.rid = o.rid AND r.gone = 0 WHERE o.client = ?1 AND ";
+    let from = "subscription_of o JOIN resource r ON r.rid = o.rid AND r.gone = 0 \
+                WHERE o.client = ?1 AND o.account IS NOT DISTINCT FROM ?2";
     let client = writer.client.as_str();
-    let kept = match writer.account {
-        Some(account) => count(sql, &format!("{from}o.account = ?2"), values![client, account])?,
-        None => count(sql, &format!("{from}o.account IS NULL"), values![client])?,
-    };
-    if kept >= KEPT_OF_ONE {
+    if count(sql, from, values![client, writer.account])? >= KEPT_OF_ONE {
         let text = format!("{KEPT_OF_ONE} are kept already, with those that are off: delete some");
         return Err(refused(Issue::new(Code::TooMuch, text)));
     }

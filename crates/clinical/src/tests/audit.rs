@@ -2,7 +2,7 @@
 
 use super::everything;
 use super::fixture::{Answer, House, device, glucose, patient};
-use crate::access::Verb;
+use crate::access::{Caller, Verb};
 use crate::audit::{Broken, Note, append, verify};
 use crate::kind::{Kind, Millis, Row};
 use crate::seam::Handed;
@@ -65,16 +65,19 @@ async fn a_byte_that_is_changed_is_seen() {
     }
 }
 
+/// A sensor, as what it hands over is its own.
+fn sensor(house: &House) -> Caller {
+    let cgm = house.device("cgm", Role::Sensor).peer();
+    let who = cgm.identified.expect("identified");
+    let permit = house.knowledge.judge(&who, Operation::Report).permit().expect("permitted");
+    house.clinical.gate().handed(&Handed { who: &who, chain: &[], permit, at: house.site.clock.now() })
+}
+
 /// Shows REQ-AUDIT-30: each of the patients whom an act is about finds it, however many they are.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_act_about_many_patients_names_them_all() {
     for house in House::both() {
-        let cgm = house.device("cgm", Role::Sensor).peer();
-        let who = cgm.identified.expect("identified");
-        let permit = house.knowledge.judge(&who, Operation::Report).permit().expect("permitted");
-        let from = Handed { who: &who, chain: &[], permit, at: house.site.clock.now() };
-        let caller = house.clinical.gate().handed(&from);
-        let note = Note::of(&caller, Verb::Read, Kind::PATIENT, String::new());
+        let note = Note::of(&sensor(&house), Verb::Read, Kind::PATIENT, String::new());
         let note = note.about(Kind::PATIENT, None, None, (1..=2_500).rev().map(Row).collect());
         let records = house.clinical.records();
         let noted = records.database().write("note it", move |sql| {
@@ -99,10 +102,10 @@ fn entries_of(house: &House, patient: &str) -> i64 {
 }
 
 /// More entries come to be this patient's than so many.
-async fn until_more(house: &House, patient: &str, than: i64) {
+async fn until_more(house: &House, (patient, what): (&str, &str), than: i64) {
     let began = Instant::now();
     while entries_of(house, patient) <= than {
-        assert!(began.elapsed() < Duration::from_secs(10), "nothing is told");
+        assert!(began.elapsed() < Duration::from_secs(10), "nothing is told of {what}");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
@@ -150,11 +153,7 @@ async fn what_is_counted_or_probed_is_told_to_whom_it_is_about() {
             ),
         ];
         let until_told = async |what: &str, before: (i64, i64)| {
-            let began = Instant::now();
-            while entries_of(&house, &anna) == before.0 {
-                assert!(began.elapsed() < Duration::from_secs(10), "she is told nothing of {what}");
-                tokio::time::sleep(Duration::from_millis(20)).await;
-            }
+            until_more(&house, (&anna, what), before.0).await;
             assert_eq!(entries_of(&house, &bert) > before.1, what.starts_with("POST"), "{what}");
         };
         let now = || (entries_of(&house, &anna), entries_of(&house, &bert));
@@ -191,7 +190,7 @@ async fn who_counts_events_is_told_to_whose_they_are() {
         for (path, of_his) in [(format!("{made}&_count=1"), 1), (format!("{made}&_summary=count"), 1)] {
             let before = (entries_of(&house, &anna), entries_of(&house, &bert));
             assert_eq!(all.get(&path).await.status, StatusCode::OK, "{path}");
-            until_more(&house, &anna, before.0).await;
+            until_more(&house, (&anna, &path), before.0).await;
             let now = (entries_of(&house, &anna), entries_of(&house, &bert));
             assert_eq!(now, (before.0 + 1, before.1 + of_his), "{path}");
         }
@@ -222,12 +221,7 @@ async fn what_was_changed_is_answered_as_done() {
             records.database().write("change it", move |sql| sql.execute(text, &[])).expect("changed")
         };
         change(fails);
-        let cgm = house.device("cgm", Role::Sensor).peer();
-        let who = cgm.identified.expect("identified");
-        let permit = house.knowledge.judge(&who, Operation::Report).permit().expect("permitted");
-        let from = Handed { who: &who, chain: &[], permit, at: house.site.clock.now() };
-        let caller = house.clinical.gate().handed(&from);
-        let note = Note::of(&caller, Verb::Read, Kind::PATIENT, String::new());
+        let note = Note::of(&sensor(&house), Verb::Read, Kind::PATIENT, String::new());
         assert!(house.clinical.audit().take(note.clone().of_patients([Row(999_999)])));
         let began = Instant::now();
         while house.clinical.audit().take(note.clone()) {
