@@ -10,7 +10,7 @@ use crate::access::Caller;
 use crate::audit::Note;
 use crate::kind::{Id, Kind, Row};
 use crate::outcome::{Code, Issue, Refusal};
-use crate::store::{Full, Launch};
+use crate::store::{Launch, LaunchesFull};
 use axum::response::Response;
 use http::StatusCode;
 use medlock_node::provider::sha256;
@@ -166,7 +166,7 @@ impl Clinical {
 pub(super) enum NotOpened {
     Absent(String),
     Wrong(String),
-    Full(Full),
+    Full(LaunchesFull),
     Unaudited,
     Store(medlock_store::Error),
 }

@@ -61,6 +61,11 @@ impl Asking {
                 let mut kinds = self.door.clinical.settings().kinds.clone();
                 kinds.retain(|kind| denied(&caller, verb, *kind).is_none());
                 let note = self.note(&caller, verb, Kind::PATIENT)?;
+                if kinds.is_empty() {
+                    // An empty history would say that nothing has changed.
+                    let why = denied(&caller, verb, Kind::PATIENT).unwrap_or_else(|| absent(Kind::PATIENT));
+                    return Err(self.refused(&note, why));
+                }
                 (caller, kinds, note)
             }
         };

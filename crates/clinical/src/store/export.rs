@@ -10,7 +10,7 @@ use super::condition::{Conditions, Of};
 use super::read::{COLUMNS, Stored};
 use super::search::{Counted, Driver, counted};
 use super::token::stands;
-use super::{Records, Sights, Statement};
+use super::{Records, Sights, Statement, count};
 use crate::access::Holder;
 use crate::kind::{Kind, Millis, Seq};
 use crate::query::{Order, Plan};
@@ -294,10 +294,8 @@ fn text(of: &impl Serialize) -> String {
 /// Whose exports are as many as there may be, before this software has one more.
 fn full(sql: &mut dyn Sql, client: &str, now: i64) -> Result<Option<Full>, Fault> {
     let mut has = |of: &str, values: &[Value], most: i64| {
-        let question =
-            format!("SELECT count(*) AS n FROM export e JOIN client c ON c.id = e.client WHERE e.until > ?1{of}");
-        let count = first(sql, "export", &question, values, |row| row.number::<i64>("n"))?;
-        Ok::<bool, Fault>(count.unwrap_or(0) >= most)
+        let from = format!("export e JOIN client c ON c.id = e.client WHERE e.until > ?1{of}");
+        Ok::<bool, Fault>(count(sql, "export", &from, values)? >= most)
     };
     let community = " AND c.community = (SELECT o.community FROM client o WHERE o.id = ?2)";
     Ok(if has(" AND c.id = ?2", values![now, client], OF_ONE)? {

@@ -1,6 +1,6 @@
 //! What the software that opens an app says of patient and place, until the app asks with it.
 
-use super::Records;
+use super::{Records, count};
 use crate::audit::{self, Note};
 use crate::kind::{Millis, Row};
 use medlock_store::{Error, Fault, Sql, Value, first, values};
@@ -94,9 +94,8 @@ impl Records {
 /// Whose launches are as many as there may be, before this opener has one more.
 fn full(sql: &mut dyn Sql, opener: &str, now: i64) -> Result<Option<Full>, Fault> {
     let mut has = |of: &str, values: &[Value], most: i64| {
-        let question = format!("SELECT count(*) AS n FROM launch WHERE used IS NULL AND until > ?1{of}");
-        let count = first(sql, "launch", &question, values, |row| row.number::<i64>("n"))?;
-        Ok::<bool, Fault>(count.unwrap_or(0) >= most)
+        let from = format!("launch WHERE used IS NULL AND until > ?1{of}");
+        Ok::<bool, Fault>(count(sql, "launch", &from, values)? >= most)
     };
     Ok(if has(" AND opener = ?2", values![now, opener], OF_ONE)? {
         Some(Full::Own)

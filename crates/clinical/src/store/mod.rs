@@ -49,7 +49,7 @@ pub(crate) use export::{Begun, Division, Export, File, NewExport, Part, Wish};
 pub(crate) use handed::{LISTED, NewWaiting, Once, Origin, Waiting};
 pub use history::HistoryOf;
 pub(crate) use intake::{Whose, Worn};
-pub(crate) use launch::{Full, Launch};
+pub(crate) use launch::{Full as LaunchesFull, Launch};
 pub(crate) use names::{Bound, named};
 use page::Order;
 pub use page::{Cursor, Page};
@@ -68,7 +68,7 @@ use dictionary::Dictionary;
 use medlock_node::clock::Clock;
 use medlock_node::provider;
 use medlock_store::postgres::Server;
-use medlock_store::{Database, Error, Fault, Sql, first, values};
+use medlock_store::{Database, Error, Fault, Sql, Value, first, values};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -138,6 +138,12 @@ impl Records {
     pub(crate) const fn database(&self) -> &Database {
         &self.database
     }
+}
+
+/// How many rows of a table there are; `from` begins with its name, and goes on with which of them.
+fn count(sql: &mut dyn Sql, table: &'static str, from: &str, values: &[Value]) -> Result<i64, Fault> {
+    let question = format!("SELECT count(*) AS n FROM {from}");
+    Ok(first(sql, table, &question, values, |row| row.number("n"))?.unwrap_or(0))
 }
 
 fn newest(sql: &mut dyn Sql) -> Result<Seq, Fault> {

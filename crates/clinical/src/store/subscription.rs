@@ -3,7 +3,7 @@
 use super::read::{COLUMNS, Stored};
 use super::token::scopes_of;
 use super::write::{Stopped, refused};
-use super::{Records, Statement, search};
+use super::{Records, Statement, count, search};
 use crate::access::{Caller, Sight, Verb, Writer};
 use crate::json::{Document, Node};
 use crate::kind::{Id, Kind, Millis, Row, Seq};
@@ -112,18 +112,13 @@ pub(super) fn begin(sql: &mut dyn Sql, row: Row, writer: &Writer) -> Result<(), 
     let from = "subscription_of o JOIN resource r ON r.rid = o.rid AND r.gone = 0 \
                 WHERE o.client = ?1 AND o.account IS NOT DISTINCT FROM ?2";
     let client = writer.client.as_str();
-    if count(sql, from, values![client, writer.account])? >= KEPT_OF_ONE {
+    if count(sql, "subscription_of", from, values![client, writer.account])? >= KEPT_OF_ONE {
         let text = format!("{KEPT_OF_ONE} are kept already, with those that are off: delete some");
         return Err(refused(Issue::new(Code::TooMuch, text)));
     }
     let insert = "INSERT INTO subscription_of (rid, client, account) VALUES (?1, ?2, ?3) ON CONFLICT (rid) DO NOTHING";
     sql.execute(insert, values![row.0, client, writer.account])?;
     Ok(())
-}
-
-fn count(sql: &mut dyn Sql, from: &str, values: &[Value]) -> Result<i64, Fault> {
-    let question = format!("SELECT count(*) AS n FROM {from}");
-    Ok(first(sql, "subscription", &question, values, |row| row.number("n"))?.unwrap_or(0))
 }
 
 /// Puts one in the place of what was there for this row; none: nothing is told any more, and `start` is kept for when it is again.
@@ -138,7 +133,7 @@ pub(super) fn write(sql: &mut dyn Sql, row: Row, subscriber: Option<&Subscriber>
     let client = subscriber.client.as_str();
     let (leave, account) = subscriber.person.map_or((0, None), |(leave, account)| (leave, Some(account)));
     let mut has_room = |of: &str, values: &[Value], (most, whose): (i64, &str)| {
-        if count(sql, &format!("subscription s {of}"), values)? < most {
+        if count(sql, "subscription", &format!("subscription s {of}"), values)? < most {
             return Ok(());
         }
         let text = format!("{most} {whose} are told already: delete one, or have one address tell several");

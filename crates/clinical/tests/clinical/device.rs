@@ -175,6 +175,7 @@ async fn token_of_a_suspended_device() {
     let read = gateway.get(&format!("Patient/{anna}")).await;
     assert_eq!((read.status, read.code()), (StatusCode::FORBIDDEN, "fhir-denied"));
     assert_eq!(read.header("www-authenticate"), "", "another token would not help");
+    assert_eq!(gateway.get("_history").await.code(), "fhir-denied", "nothing says that nothing has changed");
     let written = json!({ "resourceType": "Observation", "status": "final", "code": { "text": "x" } });
     let headers = [("content-type", "application/fhir+json"), ("prefer", "return=representation")];
     let written = gateway.send("POST", "Observation", &headers, &written.to_string()).await;
